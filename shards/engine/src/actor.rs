@@ -1,0 +1,100 @@
+//! What an application implements, and what it is given to work with.
+
+use alloc::boxed::Box;
+
+use crate::event::{Event, EventSet, Filter, Hook, Verdict};
+pub use crate::shard::context::{Chunks, FlowContext, FlowId, FlowSummary, PacketView, PeekError, SideSummary, ClientBy};
+
+/// Error of an actor that cannot start.
+pub type StartError = Box<dyn core::error::Error + Send + Sync>;
+
+/// An in-shard actor: one instance a shard, called on the shard's own thread.
+///
+/// Order of calls: [`start`](Self::start) once; then, for each flow that a monitor of this actor matches, `on_packet` and
+/// `on_event` as subscribed, and [`on_removed`](Self::on_removed) once, last; then [`finish`](Self::finish) once.
+pub trait Actor: 'static {
+    /// What the actor keeps for each flow; `Default` when the flow begins. Dropped when the flow leaves the table.
+    type Flow: Default + 'static;
+
+    /// Opens the monitor sockets.
+    ///
+    /// # Errors
+    /// Anything that makes the actor useless; the runtime then does not start.
+    fn start(&mut self, shard: &mut ShardContext<'_>) -> Result<(), StartError>;
+
+    /// A packet of a monitored flow, at a hook the monitor asked for.
+    fn on_packet(
+        &mut self,
+        _state: &mut Self::Flow,
+        _flow: &mut FlowContext<'_>,
+        _packet: &PacketView<'_>,
+        _hook: Hook,
+    ) -> Verdict {
+        Verdict::Forward
+    }
+
+    /// An event the monitor subscribed to.
+    fn on_event(&mut self, _state: &mut Self::Flow, _flow: &mut FlowContext<'_>, _event: Event) {}
+
+    /// The flow leaves the table: its summary is final, and this is the last call for it.
+    fn on_removed(&mut self, _state: &mut Self::Flow, _flow: &mut FlowContext<'_>) {}
+
+    /// The shard has ended; every flow was removed.
+    fn finish(&mut self) {}
+}
+
+/// Number of an actor within its shard, in the order in which the actors were given to the runtime.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct ActorId(pub u8);
+
+/// A monitor socket of a shard.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct MonitorId(pub(crate) u8);
+
+/// Calls actors; implemented by the runtime, which contains their panics, and by tests.
+pub trait Host {
+    /// See [`Actor::on_packet`].
+    fn on_packet(&mut self, actor: ActorId, flow: &mut FlowContext<'_>, packet: &PacketView<'_>, hook: Hook) -> Verdict;
+    /// See [`Actor::on_event`].
+    fn on_event(&mut self, actor: ActorId, flow: &mut FlowContext<'_>, event: Event);
+    /// See [`Actor::on_removed`]. The host also drops the actor's state of the flow.
+    fn on_removed(&mut self, actor: ActorId, flow: &mut FlowContext<'_>);
+}
+
+/// Why a monitor socket could not be opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Every monitor socket of the shard is in use ([`limits::MONITORS`](crate::limits::MONITORS)).
+    #[error("no monitor socket left on this shard")]
+    NoSocket,
+    /// An event that happens at [`Hook::End`] only was asked for at another hook.
+    #[error("an event was subscribed to at a hook where it does not happen")]
+    BadHook,
+}
+
+/// What [`Actor::start`] works with.
+#[derive(Debug)]
+pub struct ShardContext<'a> {
+    pub(crate) monitors: &'a mut crate::shard::monitors::Monitors,
+    pub(crate) actor: ActorId,
+    pub(crate) shard: u16,
+}
+
+impl<'a> ShardContext<'a> {
+    /// Number of this shard, from 0.
+    pub fn shard(&self) -> u16 {
+        self.shard
+    }
+
+    /// Begins a stream monitor for flows whose opening packet passes `filter` (asked on the innermost IP packet); all
+    /// flows with `None`.
+    pub fn monitor_stream(&mut self, filter: Option<Filter>) -> MonitorBuilder<'_> {
+        MonitorBuilder::new(self.monitors, self.actor, filter)
+    }
+}
+
+pub use crate::shard::monitors::MonitorBuilder;
+
+/// Events that happen at the end of a burst only.
+pub(crate) const END_ONLY: EventSet =
+    EventSet::NEW_DATA.union(EventSet::CONN_END).union(EventSet::LATE_DATA);

@@ -1,0 +1,7 @@
+//! What actors can subscribe to.
+
+mod catalog;
+mod filter;
+
+pub use catalog::{EndReason, Event, EventSet, Hook, RetransmissionKind, Side, StreamError, Verdict};
+pub use filter::{Filter, FilterError, Instruction};

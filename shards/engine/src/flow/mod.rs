@@ -1,0 +1,11 @@
+//! Flows: who talks to whom, and where their state lives.
+
+pub(crate) mod entry;
+mod key;
+pub(crate) mod list;
+pub mod rss;
+pub(crate) mod table;
+pub(crate) mod wheel;
+
+pub use entry::IDLE_FLOW_BYTES;
+pub use key::{Direction, Endpoint, FlowKey, Proto};

@@ -1,0 +1,31 @@
+//! Every bound of the data plane, in one place. Bounds that configuration may change stand here as defaults.
+
+/// Flows in all, over all shards.
+pub const FLOWS: usize = 1 << 20;
+/// Bytes of stream that may wait for the slowest reader of one side.
+pub const SIDE_BYTES: usize = 1 << 20;
+/// Bytes beyond a hole that are kept for one side.
+pub const OUT_OF_ORDER_BYTES: usize = 256 << 10;
+/// Holes of one side that are waited for at the same time.
+pub const HOLES: usize = 64;
+/// The most holes that configuration may allow.
+pub const HOLES_MAX: usize = 256;
+/// Bytes of buffered stream in all, over all shards.
+pub const BUFFERED_BYTES: usize = 1 << 30;
+/// IP fragments held at the same time.
+pub const FRAGMENTS: usize = 4096;
+/// How long an incomplete datagram is kept, in nanoseconds.
+pub const FRAGMENT_TIMEOUT_NS: u64 = 30_000_000_000;
+/// Monitor sockets of one shard.
+pub const MONITORS: usize = 16;
+/// Instructions of one packet filter program (`BPF_MAXINSNS` of most kernels).
+pub const FILTER_INSTRUCTIONS: usize = 4096;
+/// Distinct encapsulations a shard remembers for its records; further ones are recorded as plain.
+pub const ENCAPSULATIONS: usize = 65_535;
+/// Packets of one burst.
+pub const BURST: usize = mosaic_port::BURST_MAX;
+
+const _: () = assert!(MONITORS <= 16, "monitors of a flow are a 16-bit set");
+const _: () = assert!(HOLES <= HOLES_MAX, "the default is within what is allowed");
+const _: () = assert!(OUT_OF_ORDER_BYTES <= SIDE_BYTES, "a side's bound covers what waits behind a hole");
+const _: () = assert!(BURST <= 255, "frames of a burst are numbered by a u8");

@@ -1,0 +1,194 @@
+//! What lives for one burst: which flows it touched, and where their new bytes lie.
+
+use alloc::vec::Vec;
+use mosaic_port::Timestamp;
+
+use crate::event::Event;
+use crate::flow::entry::NONE;
+use crate::limits::MONITORS;
+use crate::stream::{BurstSegment, SideStore};
+
+/// End of a list of segments or events.
+pub(super) const END: u16 = u16::MAX;
+
+/// One side of an active flow.
+#[derive(Clone, Debug)]
+pub(super) struct ActiveSide {
+    /// Next expected byte at the last delivery: readers that keep up stand here.
+    pub(super) fresh: u64,
+    pub(super) first_segment: u16,
+    last_segment: u16,
+    /// Whether there are bytes to deliver.
+    pub(super) grew: bool,
+    /// Readers that have peeked since the last delivery, a bit each.
+    peeked: u16,
+    /// Where those stand.
+    positions: [u64; MONITORS],
+}
+
+impl ActiveSide {
+    /// Where a reader stands.
+    #[inline]
+    pub(super) fn position(&self, reader: u8, store: Option<&SideStore>) -> u64 {
+        let bit = 1 << reader;
+        if self.peeked & bit != 0 {
+            return self.positions[usize::from(reader)];
+        }
+        match store {
+            Some(store) if store.laggards & bit != 0 => store.positions[usize::from(reader)],
+            _ => self.fresh,
+        }
+    }
+
+    #[inline]
+    pub(super) fn set_position(&mut self, reader: u8, position: u64) {
+        self.peeked |= 1 << reader;
+        self.positions[usize::from(reader)] = position;
+    }
+
+    /// Bytes below `floor` that a reader has yet to read. There may be holes only below `fresh`, and all that is unread there is
+    /// held.
+    pub(super) fn unread_below(&self, floor: u64, reader: u8, store: Option<&SideStore>) -> u64 {
+        let position = self.position(reader, store);
+        if position >= floor {
+            return 0;
+        }
+        let held = store.map_or(0, |store| store.held_between(position, floor.min(self.fresh)));
+        held + floor.saturating_sub(self.fresh.max(position))
+    }
+
+    /// Whether every one of `readers` has peeked up to `next`.
+    #[inline]
+    pub(super) fn all_read(&self, readers: u16, next: u64) -> bool {
+        readers & !self.peeked == 0
+            && super::monitors::members(readers).all(|reader| self.positions[usize::from(reader)] == next)
+    }
+
+    /// Everything up to `next` is delivered: what comes now is fresh.
+    pub(super) fn settle(&mut self, next: u64) {
+        self.fresh = next;
+        self.first_segment = END;
+        self.last_segment = END;
+        self.grew = false;
+        self.peeked = 0;
+    }
+}
+
+/// A flow that a burst, or its removal, touches.
+#[derive(Clone, Debug)]
+pub(super) struct Active {
+    /// Number of the flow; [`NONE`] once it was removed.
+    pub(super) flow: u32,
+    pub(super) sides: [ActiveSide; 2],
+    /// Time of its last packet.
+    pub(super) now: Timestamp,
+    /// `ConnStart` and `ConnEstablished` that are to be shown before any data.
+    pub(super) beginning: [bool; 2],
+    first_event: u16,
+    last_event: u16,
+}
+
+/// An event for the end of the burst.
+#[derive(Clone, Copy, Debug)]
+struct Queued {
+    event: Event,
+    next: u16,
+}
+
+/// Scratch memory of a burst, used again by the next.
+#[derive(Debug, Default)]
+pub(super) struct Burst {
+    pub(super) actives: Vec<Active>,
+    pub(super) used: u8,
+    pub(super) segments: Vec<BurstSegment>,
+    queued: Vec<Queued>,
+}
+
+impl Burst {
+    /// A slot for `flow`, whose next expected bytes are `next`.
+    pub(super) fn activate(&mut self, flow: u32, next: [u64; 2], now: Timestamp) -> u8 {
+        let slot = self.used;
+        if self.actives.len() == usize::from(slot) {
+            let side = ActiveSide {
+                fresh: 0,
+                first_segment: END,
+                last_segment: END,
+                grew: false,
+                peeked: 0,
+                positions: [0; MONITORS],
+            };
+            self.actives.push(Active {
+                flow,
+                sides: [side.clone(), side],
+                now,
+                beginning: [false; 2],
+                first_event: END,
+                last_event: END,
+            });
+        }
+        let active = &mut self.actives[usize::from(slot)];
+        active.flow = flow;
+        active.now = now;
+        active.beginning = [false; 2];
+        (active.first_event, active.last_event) = (END, END);
+        for (side, next) in active.sides.iter_mut().zip(next) {
+            side.settle(next);
+        }
+        self.used += 1;
+        slot
+    }
+
+    /// Adds an in-order run of bytes to a side.
+    #[inline]
+    pub(super) fn push_segment(&mut self, slot: u8, side: usize, segment: BurstSegment) {
+        let index = u16::try_from(self.segments.len()).unwrap_or(END);
+        let side = &mut self.actives[usize::from(slot)].sides[side];
+        match side.last_segment {
+            END => side.first_segment = index,
+            last => self.segments[usize::from(last)].next = index,
+        }
+        side.last_segment = index;
+        side.grew = true;
+        self.segments.push(segment);
+    }
+
+    /// Keeps an event for the end of the burst.
+    pub(super) fn queue(&mut self, slot: u8, event: Event) {
+        match event {
+            Event::ConnStart => return self.actives[usize::from(slot)].beginning[0] = true,
+            Event::ConnEstablished => return self.actives[usize::from(slot)].beginning[1] = true,
+            _ => {}
+        }
+        let index = u16::try_from(self.queued.len()).unwrap_or(END);
+        let active = &mut self.actives[usize::from(slot)];
+        match active.last_event {
+            END => active.first_event = index,
+            last => self.queued[usize::from(last)].next = index,
+        }
+        active.last_event = index;
+        self.queued.push(Queued { event, next: END });
+    }
+
+    /// Takes the first kept event of a flow.
+    pub(super) fn pop_event(&mut self, slot: u8) -> Option<Event> {
+        let active = &mut self.actives[usize::from(slot)];
+        let queued = self.queued.get(usize::from(active.first_event))?;
+        active.first_event = queued.next;
+        if active.first_event == END {
+            active.last_event = END;
+        }
+        Some(queued.event)
+    }
+
+    /// Whether a slot's flow is still there.
+    pub(super) fn is_live(&self, slot: u8) -> bool {
+        self.actives[usize::from(slot)].flow != NONE
+    }
+
+    /// Ready for the next burst.
+    pub(super) fn clear(&mut self) {
+        self.used = 0;
+        self.segments.clear();
+        self.queued.clear();
+    }
+}

@@ -1,0 +1,353 @@
+//! What a callback sees of a flow.
+
+use arrayvec::ArrayString;
+use mosaic_port::Timestamp;
+
+use super::Shard;
+use super::burst::Active;
+use crate::event::{EndReason, Side};
+use crate::flow::entry::{Cold, Hot};
+use crate::flow::{Endpoint, FlowKey, Proto};
+pub use crate::stream::Chunks;
+use crate::stream::{BurstSegment, Reader, Sources, Stores};
+use crate::tcp::State;
+use crate::wire::{Encapsulation, Packet};
+
+/// Names a flow of a shard for as long as it is tracked; never names another one later.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct FlowId {
+    /// The shard.
+    pub shard: u16,
+    /// Place in its table: dense, reused.
+    pub index: u32,
+    /// How often that place was reused.
+    pub generation: u32,
+}
+
+/// A packet at a hook.
+#[derive(Clone, Copy, Debug)]
+pub struct PacketView<'a> {
+    /// Decapsulated headers.
+    pub packet: &'a Packet,
+    /// The buffer; offsets in `packet` count from its start.
+    pub bytes: &'a [u8],
+    /// Who sent it.
+    pub sender: Side,
+}
+
+impl<'a> PacketView<'a> {
+    /// The captured payload.
+    pub fn payload(&self) -> &'a [u8] {
+        let start = self.packet.payload_at as usize;
+        &self.bytes[start..start + self.packet.payload_captured as usize]
+    }
+}
+
+/// How the client was told.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum ClientBy {
+    /// It sent a SYN.
+    Syn,
+    /// It received a SYN/ACK.
+    SynAck,
+    /// It sent the first packet.
+    FirstPacket,
+}
+
+/// Counts of one side: of what it *sent*.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SideSummary {
+    /// Packets (TCP segments; a fragmented datagram counts once).
+    pub packets: u64,
+    /// Bytes from the innermost IP header on.
+    pub ip_bytes: u64,
+    /// Payload bytes by the headers, repetitions included.
+    pub payload_bytes: u64,
+    /// Bytes of the reassembled stream.
+    pub stream_bytes: u64,
+    /// Bytes known to be missing.
+    pub gap_bytes: u64,
+    /// Holes skipped.
+    pub gaps: u32,
+    /// Bytes that came after the hole they belong to had been skipped.
+    pub late_bytes: u64,
+    /// Segments that repeated bytes or control bits; keep-alive probes are not among them.
+    pub retransmissions: u32,
+    /// Payload bytes seen before.
+    pub retransmitted_bytes: u64,
+    /// Segments ahead of the next expected byte.
+    pub out_of_order: u32,
+    /// Keep-alive probes.
+    pub keep_alives: u32,
+    /// Segments that announced a window of zero.
+    pub zero_windows: u32,
+    /// Repeated bytes that differed from the copy that counted, as far as that was still held.
+    pub overlap_differs_bytes: u64,
+    /// Segments a receiver must refuse.
+    pub invalid: u32,
+    /// Segments with SYN.
+    pub syn: u32,
+    /// Segments with FIN.
+    pub fin: u32,
+    /// Segments with RST.
+    pub rst: u32,
+    /// Emulated state; `Closed` where the flow is not TCP.
+    pub state: State,
+}
+
+/// Everything known about a flow, as plain values.
+#[derive(Clone, Debug)]
+pub struct FlowSummary {
+    /// Which flow.
+    pub id: FlowId,
+    /// Canonical key.
+    pub key: FlowKey,
+    /// Protocol.
+    pub proto: Proto,
+    /// The opener.
+    pub client: Endpoint,
+    /// The other end.
+    pub server: Endpoint,
+    /// How the client was told.
+    pub client_by: ClientBy,
+    /// Time of the first packet.
+    pub first: Timestamp,
+    /// Time of the last packet.
+    pub last: Timestamp,
+    /// Counts, indexed by [`Side`].
+    pub sides: [SideSummary; 2],
+    /// Whether the three-way handshake was seen to complete, or the flow was picked up midstream.
+    pub established: bool,
+    /// Why it ended; `None` while it lasts.
+    pub end: Option<EndReason>,
+    /// What happened, in Zeek's letters: `S` SYN, `H` SYN/ACK, `A` bare ACK, `D` data, `F` FIN, `R` RST, `G` gap, `T`
+    /// retransmission, `W` zero window; capitals from the client, small letters from the server.
+    pub history: ArrayString<24>,
+    /// Layers around the flow's first packet.
+    pub encapsulation: Encapsulation,
+}
+
+/// Why a peek gave nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum PeekError {
+    /// Nothing unread, or nothing held at that offset.
+    #[error("no data")]
+    NoData,
+    /// The reader did not keep up: this many of its bytes are gone. Its position has moved past them.
+    #[error("{0} bytes lost")]
+    Lost(u64),
+    /// The flow is not TCP.
+    #[error("not a stream")]
+    NotStream,
+    /// The monitor is not a reader: it did not subscribe to new data.
+    #[error("not a reader")]
+    NotReader,
+}
+
+/// One flow, lent to a callback.
+#[derive(Debug)]
+pub struct FlowContext<'a> {
+    hot: &'a Hot,
+    cold: &'a Cold,
+    active: &'a mut Active,
+    stores: &'a mut Stores,
+    segments: &'a [BurstSegment],
+    bytes: &'a [&'a [u8]],
+    encapsulation: &'a Encapsulation,
+    id: FlowId,
+    now: Timestamp,
+    monitor: u8,
+    is_reader: bool,
+    /// Set by [`stop`](Self::stop); the shard acts on it after the callback.
+    pub(super) stopped: bool,
+}
+
+impl Shard {
+    /// Lends the flow active at `slot` to a callback of `monitor`.
+    pub(super) fn context<'a>(&'a mut self, bytes: &'a [&'a [u8]], slot: u8, monitor: u8) -> FlowContext<'a> {
+        let active = &mut self.burst.actives[usize::from(slot)];
+        let (hot, cold) = (self.table.hot(active.flow), self.table.cold(active.flow));
+        FlowContext {
+            id: FlowId { shard: self.config.shard, index: active.flow, generation: cold.generation },
+            encapsulation: &self.encapsulations[usize::from(cold.encapsulation)],
+            now: active.now,
+            is_reader: self.monitors.set(hot.set).readers & 1 << monitor != 0,
+            hot,
+            cold,
+            active,
+            stores: &mut self.stores,
+            segments: &self.burst.segments,
+            bytes,
+            monitor,
+            stopped: false,
+        }
+    }
+}
+
+impl FlowContext<'_> {
+    /// Which flow.
+    pub fn id(&self) -> FlowId {
+        self.id
+    }
+
+    /// Protocol.
+    pub fn proto(&self) -> Proto {
+        self.hot.key.proto()
+    }
+
+    /// Address and port of a side.
+    pub fn endpoint(&self, side: Side) -> Endpoint {
+        self.hot.key.source(self.hot.direction_of(side))
+    }
+
+    /// Emulated TCP state of a side.
+    pub fn state(&self, side: Side) -> State {
+        self.hot.states[side as usize]
+    }
+
+    /// Time of the packet at hand (at `End`: of the flow's last packet in the burst).
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Everything known about the flow.
+    pub fn summary(&self) -> FlowSummary {
+        summary(self.hot, self.cold, self.id, self.encapsulation)
+    }
+
+    /// Lends the unread bytes `side` sent to `read`, up to the next hole, and moves this reader on by what `read` returns
+    /// (at most what was lent). Bytes left unread are kept and lent again; call again to read on behind a skipped hole.
+    ///
+    /// # Errors
+    /// [`PeekError`]; `read` is then not called.
+    #[inline]
+    pub fn peek(&mut self, side: Side, read: impl FnOnce(Chunks<'_>) -> usize) -> Result<usize, PeekError> {
+        self.check_reader()?;
+        self.report_loss(side)?;
+        let (position, end) = self.unread_span(side);
+        if position >= end {
+            return Err(PeekError::NoData);
+        }
+        let taken = read(Chunks::new(self.sources(side), position, end)).min(usize::try_from(end - position).unwrap_or(usize::MAX));
+        self.active.sides[side as usize].set_position(self.monitor, position + taken as u64);
+        Ok(taken)
+    }
+
+    /// Copies bytes `side` sent, from stream offset `offset` on, also from beyond a hole; moves no reader. Returns how many,
+    /// at least one.
+    ///
+    /// # Errors
+    /// [`PeekError::NoData`] where nothing is held at `offset`; [`PeekError::NotStream`].
+    pub fn peek_at(&self, side: Side, offset: u64, into: &mut [u8]) -> Result<usize, PeekError> {
+        if self.proto() != Proto::TCP {
+            return Err(PeekError::NotStream);
+        }
+        let mut filled = 0;
+        for chunk in Chunks::new(self.sources(side), offset, offset.saturating_add(into.len() as u64)) {
+            into[filled..filled + chunk.len()].copy_from_slice(chunk);
+            filled += chunk.len();
+        }
+        if filled == 0 { Err(PeekError::NoData) } else { Ok(filled) }
+    }
+
+    /// Unread bytes of this reader on `side`, up to the next hole.
+    pub fn unread(&self, side: Side) -> u64 {
+        if self.check_reader().is_err() {
+            return 0;
+        }
+        let (position, end) = self.unread_span(side);
+        end - position
+    }
+
+    /// Ends this actor's interest in the flow: from the next event on it hears nothing more of it, except `on_removed`.
+    pub fn stop(&mut self) {
+        self.stopped = true;
+    }
+
+    fn check_reader(&self) -> Result<(), PeekError> {
+        if self.proto() != Proto::TCP {
+            return Err(PeekError::NotStream);
+        }
+        if self.is_reader { Ok(()) } else { Err(PeekError::NotReader) }
+    }
+
+    /// Tells a reader once what it has lost.
+    fn report_loss(&mut self, side: Side) -> Result<(), PeekError> {
+        let store = self.cold.half(side).store;
+        if self.stores.get(store).is_none() {
+            return Ok(());
+        }
+        let (store, _) = self.stores.with_blocks(store);
+        match core::mem::take(&mut store.lost[usize::from(self.monitor)]) {
+            0 => Ok(()),
+            lost => Err(PeekError::Lost(lost)),
+        }
+    }
+
+    /// Where this reader stands on `side`, and where the bytes it may read end.
+    #[inline]
+    fn unread_span(&self, side: Side) -> (u64, u64) {
+        let store = self.stores.get(self.cold.half(side).store);
+        let active = &self.active.sides[side as usize];
+        let next = self.hot.half(side).next;
+        let position = active.position(self.monitor, store);
+        self.sources(side).span(Reader { position, fresh: active.fresh, next })
+    }
+
+    #[inline]
+    fn sources(&self, side: Side) -> Sources<'_> {
+        Sources {
+            store: self.stores.get(self.cold.half(side).store),
+            blocks: &self.stores.blocks,
+            segments: self.segments,
+            first_segment: self.active.sides[side as usize].first_segment,
+            bytes: self.bytes,
+        }
+    }
+}
+
+/// Everything known about a flow.
+pub(super) fn summary(hot: &Hot, cold: &Cold, id: FlowId, encapsulation: &Encapsulation) -> FlowSummary {
+    FlowSummary {
+        id,
+        key: hot.key,
+        proto: hot.key.proto(),
+        client: hot.key.source(hot.direction_of(Side::Client)),
+        server: hot.key.source(hot.direction_of(Side::Server)),
+        client_by: cold.client_by,
+        first: cold.first,
+        last: hot.last,
+        sides: Side::BOTH.map(|side| side_summary(hot, cold, side)),
+        established: hot.flags.contains(crate::flow::entry::Flags::ESTABLISHED),
+        end: cold.end,
+        history: cold.history,
+        encapsulation: encapsulation.clone(),
+    }
+}
+
+fn side_summary(hot: &Hot, cold: &Cold, side: Side) -> SideSummary {
+    let (half, rare) = (hot.half(side), cold.half(side));
+    let payload_bytes = half.next.wrapping_add(rare.payload_adjust);
+    let header_bytes = u64::from(rare.header_bytes_carry) << 32 | u64::from(half.header_bytes);
+    let is_stream = hot.key.proto() == Proto::TCP;
+    SideSummary {
+        packets: u64::from(rare.packets_carry) << 32 | u64::from(half.packets),
+        ip_bytes: payload_bytes + header_bytes,
+        payload_bytes,
+        stream_bytes: if is_stream { half.next - rare.gap_bytes } else { 0 },
+        gap_bytes: rare.gap_bytes,
+        gaps: rare.gaps,
+        late_bytes: rare.late_bytes,
+        retransmissions: rare.retransmissions,
+        retransmitted_bytes: rare.retransmitted_bytes,
+        out_of_order: rare.out_of_order,
+        keep_alives: rare.keep_alives,
+        zero_windows: rare.zero_windows,
+        overlap_differs_bytes: rare.overlap_differs_bytes,
+        invalid: rare.invalid,
+        syn: rare.syn,
+        fin: rare.fin,
+        rst: rare.rst,
+        state: hot.states[side as usize],
+    }
+}

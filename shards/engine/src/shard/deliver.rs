@@ -1,0 +1,222 @@
+//! Delivery: events to actors, and what becomes of the bytes that they left.
+
+use super::monitors::members;
+use super::{Run, Shard};
+use crate::actor::ActorId;
+use crate::event::{Event, EventSet, Hook, Side, StreamError};
+use crate::flow::entry::{Flags, NONE};
+use mosaic_port::Timestamp;
+
+impl Shard {
+    /// The slot of a flow in this burst.
+    #[inline]
+    pub(super) fn activate(&mut self, number: u32, now: Timestamp) -> u8 {
+        let hot = self.table.hot_mut(number);
+        if hot.active != 0 {
+            let slot = hot.active - 1;
+            self.burst.actives[usize::from(slot)].now = now;
+            return slot;
+        }
+        let slot = self.burst.activate(number, [hot.halves[0].next, hot.halves[1].next], now);
+        hot.active = slot + 1;
+        slot
+    }
+
+    /// The end of a burst: what its flows have to tell, then the timers.
+    pub(super) fn end_burst(&mut self, run: &mut Run<'_>) {
+        for slot in 0..self.burst.used {
+            if self.burst.is_live(slot) {
+                self.flush(run, slot);
+                self.end_if_closed(run, slot);
+                let flow = self.burst.actives[usize::from(slot)].flow;
+                self.table.hot_mut(flow).active = 0;
+            }
+        }
+        self.burst.clear();
+        self.reclaim(run);
+    }
+
+    /// Delivers what is pending for the flow at `slot`: the beginning, new data, everything else, in that order.
+    pub(super) fn flush(&mut self, run: &mut Run<'_>, slot: u8) {
+        let beginning = core::mem::take(&mut self.burst.actives[usize::from(slot)].beginning);
+        for (event, happened) in [Event::ConnStart, Event::ConnEstablished].into_iter().zip(beginning) {
+            if happened {
+                self.show(run, slot, event, Hook::End);
+            }
+        }
+        for side in Side::BOTH {
+            if self.burst.actives[usize::from(slot)].sides[side as usize].grew {
+                let flow = self.burst.actives[usize::from(slot)].flow;
+                let late = self.table.hot(flow).flags.contains(Flags::ENDED);
+                let event = if late { Event::LateData(side) } else { Event::NewData(side) };
+                self.count_event(event);
+                self.show(run, slot, event, Hook::End);
+            }
+        }
+        while let Some(event) = self.burst.pop_event(slot) {
+            self.show(run, slot, event, Hook::End);
+        }
+        for side in Side::BOTH {
+            self.settle(run, slot, side);
+        }
+    }
+
+    /// Raises `ConnEnd` once a closed flow has nothing more to deliver. Bytes that still wait behind a hole hold it back:
+    /// they come before it, at the latest when the flow is removed.
+    pub(super) fn end_if_closed(&mut self, run: &mut Run<'_>, slot: u8) {
+        let flow = self.burst.actives[usize::from(slot)].flow;
+        let (hot, cold) = (self.table.hot(flow), self.table.cold(flow));
+        if !hot.flags.contains(Flags::CLOSED) || hot.flags.contains(Flags::ENDED) {
+            return;
+        }
+        let waits = |side| self.stores.get(cold.half(side).store).is_some_and(|store| !store.ahead.is_empty());
+        if Side::BOTH.into_iter().any(waits) {
+            return;
+        }
+        self.raise_end(run, slot);
+    }
+
+    pub(super) fn raise_end(&mut self, run: &mut Run<'_>, slot: u8) {
+        let flow = self.burst.actives[usize::from(slot)].flow;
+        self.table.hot_mut(flow).flags.insert(Flags::ENDED);
+        if let Some(reason) = self.table.cold(flow).end {
+            self.count_event(Event::ConnEnd(reason));
+            self.show(run, slot, Event::ConnEnd(reason), Hook::End);
+        }
+    }
+
+    /// Shows an event to the monitors that asked for it at `hook`.
+    #[inline]
+    pub(super) fn show(&mut self, run: &mut Run<'_>, slot: u8, event: Event, hook: Hook) {
+        let flow = self.burst.actives[usize::from(slot)].flow;
+        let set = self.monitors.set(self.table.hot(flow).set);
+        if !set.events[hook as usize].contains(event.set()) {
+            return;
+        }
+        for monitor in members(set.mask) {
+            let asked = self.monitors.get(monitor);
+            if asked.events[hook as usize].contains(event.set()) {
+                let actor = asked.actor;
+                self.call(run, slot, monitor, actor, event);
+            }
+        }
+    }
+
+    #[inline]
+    fn call(&mut self, run: &mut Run<'_>, slot: u8, monitor: u8, actor: ActorId, event: Event) {
+        let mut context = self.context(run.bytes, slot, monitor);
+        run.host.on_event(actor, &mut context, event);
+        if context.stopped {
+            self.detach(slot, monitor);
+        }
+    }
+
+    /// Takes the monitors of the actor behind `monitor` off the flow at `slot`.
+    pub(super) fn detach(&mut self, slot: u8, monitor: u8) {
+        let actor = self.monitors.get(monitor).actor;
+        let flow = self.burst.actives[usize::from(slot)].flow;
+        let own = self.monitors.iter().filter(|(_, m)| m.actor == actor).fold(0, |mask, (id, _)| mask | 1 << id);
+        let mask = self.monitors.set(self.table.hot(flow).set).mask & !own;
+        self.table.hot_mut(flow).set = self.monitors.intern(mask);
+    }
+
+    pub(super) fn count_event(&mut self, event: Event) {
+        let kind = event.set().bits().trailing_zeros() as usize;
+        self.events[kind] += 1;
+    }
+
+    /// After a delivery: keeps the bytes that a reader left or a monitor retains, and lets go of the others.
+    #[inline]
+    fn settle(&mut self, run: &mut Run<'_>, slot: u8, side: Side) {
+        let active = &mut self.burst.actives[usize::from(slot)];
+        let hot = self.table.hot(active.flow);
+        let next = hot.half(side).next;
+        let set = self.monitors.set(hot.set);
+        let stateless = self.table.cold(active.flow).half(side).store == NONE;
+        let active = &mut active.sides[side as usize];
+        if stateless && (!active.grew || set.retain == 0 && active.all_read(set.readers, next)) {
+            active.settle(next);
+            return;
+        }
+        self.warn_laggards(run, slot, side);
+        self.keep_unread(run, slot, side);
+    }
+
+    /// Lets readers that are about to lose bytes read them now.
+    fn warn_laggards(&mut self, run: &mut Run<'_>, slot: u8, side: Side) {
+        let flow = self.burst.actives[usize::from(slot)].flow;
+        let next = self.table.hot(flow).half(side).next;
+        let floor = next.saturating_sub(self.config.side_bytes_max as u64);
+        let readers = self.monitors.set(self.table.hot(flow).set).readers;
+        for reader in members(readers) {
+            let store = self.stores.get(self.table.cold(flow).half(side).store);
+            let len = self.burst.actives[usize::from(slot)].sides[side as usize].unread_below(floor, reader, store);
+            if len == 0 {
+                continue;
+            }
+            let event = Event::Error { side, error: StreamError::Overrun { len } };
+            self.count_event(event);
+            let asked = self.monitors.get(reader);
+            if asked.events[Hook::End as usize].contains(EventSet::ERROR) {
+                let actor = asked.actor;
+                self.call(run, slot, reader, actor, event);
+            }
+        }
+    }
+
+    /// Keeps what is unread or retained, within the bounds, and notes where each reader stands.
+    fn keep_unread(&mut self, run: &Run<'_>, slot: u8, side: Side) {
+        let active = &mut self.burst.actives[usize::from(slot)];
+        let (hot, cold) = self.table.both_mut(active.flow);
+        let next = hot.half(side).next;
+        let set = self.monitors.set(hot.set);
+        let active = &mut active.sides[side as usize];
+        let rare = cold.half_mut(side);
+        if rare.store == NONE {
+            rare.store = self.stores.take();
+        }
+        let (store, blocks) = self.stores.with_blocks(rare.store);
+
+        let floor = next.saturating_sub(self.config.side_bytes_max as u64);
+        let mut keep_from = next.saturating_sub(u64::from(set.retain)).max(floor);
+        let mut laggards = 0;
+        for reader in members(set.readers) {
+            let mut position = active.position(reader, Some(store));
+            if position < floor {
+                let lost = active.unread_below(floor, reader, Some(store));
+                store.lost[usize::from(reader)] += lost;
+                self.counters.overrun_bytes += lost;
+                self.counters.bounds_hit += 1;
+                position = floor;
+            }
+            keep_from = keep_from.min(position);
+            laggards |= u16::from(position < next) << reader;
+            store.positions[usize::from(reader)] = position;
+        }
+        store.laggards = laggards;
+
+        let mut at = active.first_segment;
+        while let Some(segment) = self.burst.segments.get(usize::from(at)) {
+            at = segment.next;
+            let skip = keep_from.saturating_sub(segment.offset).min(u64::from(segment.len));
+            let (from, to) = (segment.at as usize + usize::try_from(skip).unwrap_or(0), (segment.at + segment.len) as usize);
+            let bytes = &run.bytes[usize::from(segment.packet)][from..to];
+            let kept = store.put(blocks, segment.offset + skip, bytes);
+            self.counters.copied_bytes += kept as u64;
+            if kept < bytes.len() {
+                let (kept_to, end) = (segment.offset + skip + kept as u64, segment.offset + u64::from(segment.len));
+                self.counters.bounds_hit += 1;
+                for reader in members(laggards) {
+                    let lost = end - store.positions[usize::from(reader)].clamp(kept_to, end);
+                    store.lost[usize::from(reader)] += lost;
+                    self.counters.overrun_bytes += lost;
+                }
+            }
+        }
+        store.release_before(blocks, keep_from);
+        if store.is_idle() {
+            self.stores.give(core::mem::replace(&mut rare.store, NONE));
+        }
+        active.settle(next);
+    }
+}

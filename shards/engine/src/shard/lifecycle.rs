@@ -1,0 +1,310 @@
+//! How flows begin, grow old and leave.
+
+use super::context::ClientBy;
+use super::monitors::members;
+use super::{Run, Shard};
+use crate::event::{EndReason, Event, Hook, Side};
+use crate::flow::entry::{Cold, Flags, Hot, NONE};
+use crate::flow::{Direction, Proto};
+use crate::limits;
+use crate::tcp::State;
+use crate::wire::{Encapsulation, Packet, TcpFlags, Transport};
+use mosaic_port::Timestamp;
+
+/// Flows that may be reclaimed in one go, so that a mass expiry is no pause.
+const RECLAIM_MAX: usize = 256;
+
+/// How far a flow has come; decides its timeout, and which go first when the table is full: in this order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(super) enum Class {
+    /// TCP, handshake not complete.
+    Opening,
+    /// TCP, closed: late packets only.
+    Closed,
+    /// TCP, one side has closed.
+    Closing,
+    /// Not TCP.
+    Datagram,
+    /// TCP, open.
+    Established,
+}
+
+impl Class {
+    pub(super) const COUNT: usize = 5;
+    /// From the least to the most valuable.
+    const ALL: [Self; Self::COUNT] = [Self::Opening, Self::Closed, Self::Closing, Self::Datagram, Self::Established];
+
+    fn of(hot: &Hot) -> Self {
+        if !hot.flags.contains(Flags::TCP) {
+            Self::Datagram
+        } else if hot.flags.contains(Flags::CLOSED) {
+            Self::Closed
+        } else if hot.states == [State::Established; 2] {
+            Self::Established
+        } else if hot.flags.contains(Flags::ESTABLISHED) {
+            Self::Closing
+        } else {
+            Self::Opening
+        }
+    }
+}
+
+impl Shard {
+    /// Whether `packet` can no longer belong to the flow that has its key: the flow has expired, or the packet opens the
+    /// connection anew.
+    #[inline]
+    pub(super) fn is_over_for(&self, number: u32, packet: &Packet) -> bool {
+        self.has_expired(number, packet.clock) || is_opening(packet) && self.reopens(number, packet)
+    }
+
+    /// Whether a flow was idle for longer than its state allows.
+    #[inline]
+    pub(super) fn has_expired(&self, number: u32, clock: Timestamp) -> bool {
+        let idle = clock.as_nanos().saturating_sub(self.table.hot(number).clock.as_nanos());
+        idle > self.timeout_min_ns && self.timeout_ns(Class::of(self.table.hot(number))).is_some_and(|limit| idle > limit)
+    }
+
+    /// Whether a SYN begins another connection: its number is not the one its sender began this connection with, or that
+    /// connection has come to its end.
+    fn reopens(&self, number: u32, packet: &Packet) -> bool {
+        let Transport::Tcp { seq, .. } = packet.transport else { return false };
+        let (hot, cold) = (self.table.hot(number), self.table.cold(number));
+        let rare = cold.half(hot.side_of(packet.direction));
+        rare.isn_known && rare.isn.0 != seq
+    }
+
+    fn timeout_ns(&self, class: Class) -> Option<u64> {
+        let timeouts = &self.config.timeouts;
+        match class {
+            Class::Opening => timeouts.opening_ns,
+            Class::Established => timeouts.established_ns,
+            Class::Closing => timeouts.closing_ns,
+            Class::Closed => timeouts.closed_ns,
+            Class::Datagram => timeouts.datagram_ns,
+        }
+    }
+
+    /// Begins the flow of packet `i`, in the place of `old` if that is over. `None` where the packet begins none.
+    pub(super) fn begin(&mut self, run: &mut Run<'_>, i: usize, hash: u64, old: Option<u32>) -> Option<u32> {
+        let packet = &run.packets[i];
+        if let Some(old) = old {
+            let reason = if self.has_expired(old, packet.clock) { EndReason::Timeout } else { EndReason::Reopened };
+            self.remove(run, old, reason);
+        }
+        if let Transport::Tcp { flags, .. } = packet.transport
+            && !flags.contains(TcpFlags::SYN)
+            && !self.config.midstream
+        {
+            self.counters.orphans += 1;
+            return None;
+        }
+        if self.table.is_full() {
+            self.evict(run);
+        }
+        let (hot, mut cold) = first_state(packet);
+        cold.encapsulation = self.intern_encapsulation(&run.encapsulations[usize::from(packet.encapsulation)]);
+        cold.attached = self.matching_monitors(packet, run.bytes[i]);
+        let class = Class::of(&hot);
+        cold.class = class as u8;
+        let mask = cold.attached;
+        let number = self.table.insert(hash, hot, cold);
+        self.table.hot_mut(number).set = self.monitors.intern(mask);
+        self.classes.push_back(class as usize, number);
+        if let Some(timeout) = self.timeout_ns(class) {
+            self.wheel.set(number, packet.clock.saturating_add_nanos(timeout));
+        }
+        self.counters.flows_started += 1;
+        if mask == 0 {
+            self.count_event(Event::ConnStart);
+        } else {
+            let slot = self.activate(number, packet.timestamp);
+            self.raise(run, slot, Event::ConnStart, Hook::Send);
+            self.show(run, slot, Event::ConnStart, Hook::Receive);
+        }
+        Some(number)
+    }
+
+    /// The monitors whose filter the opening packet passes, a bit each. A midstream flow passes also with its first packet
+    /// turned round, since nobody knows who opened it.
+    fn matching_monitors(&self, packet: &Packet, bytes: &[u8]) -> u16 {
+        let ip = &bytes[packet.ip_at as usize..];
+        let guessed = !is_opening(packet);
+        let mut turned = None;
+        let mut mask = 0;
+        for (id, monitor) in self.monitors.iter() {
+            let passes = monitor.filter.as_ref().is_none_or(|filter| {
+                filter.matches(ip, packet.ip_len)
+                    || guessed && {
+                        let turned = turned.get_or_insert_with(|| turned_round(packet, bytes));
+                        filter.matches(turned, packet.ip_len)
+                    }
+            });
+            mask |= u16::from(passes) << id;
+        }
+        mask
+    }
+
+    fn intern_encapsulation(&mut self, layers: &Encapsulation) -> u16 {
+        if layers.layers.is_empty() {
+            return 0;
+        }
+        if let Some(id) = self.encapsulation_ids.get(layers) {
+            return *id;
+        }
+        match u16::try_from(self.encapsulations.len()) {
+            Ok(id) if self.encapsulations.len() < limits::ENCAPSULATIONS => {
+                self.encapsulations.push(layers.clone());
+                self.encapsulation_ids.insert(layers.clone(), id);
+                id
+            }
+            _ => {
+                self.counters.bounds_hit += 1;
+                0
+            }
+        }
+    }
+
+    /// Moves a flow whose state has changed to where such flows are kept.
+    pub(super) fn reclassify(&mut self, number: u32) {
+        let (hot, cold) = self.table.both_mut(number);
+        let class = Class::of(hot);
+        if cold.class == class as u8 {
+            return;
+        }
+        let clock = hot.clock;
+        let old = core::mem::replace(&mut cold.class, class as u8);
+        self.classes.remove(usize::from(old), number);
+        self.classes.push_back(class as usize, number);
+        match self.timeout_ns(class) {
+            Some(timeout) => self.wheel.set(number, clock.saturating_add_nanos(timeout)),
+            None => self.wheel.cancel(number),
+        }
+    }
+
+    /// Closes a flow whose two ends expect nothing more.
+    pub(super) fn close_if_over(&mut self, number: u32, by_reset: bool) {
+        let (hot, cold) = self.table.both_mut(number);
+        if hot.flags.contains(Flags::CLOSED) || !hot.states.iter().all(|state| state.is_over()) {
+            return;
+        }
+        hot.flags.insert(Flags::CLOSED | Flags::CAREFUL);
+        cold.end = Some(if by_reset { EndReason::Reset } else { EndReason::Fin });
+    }
+
+    /// Makes room in a full table: the oldest of the least valuable flows goes.
+    fn evict(&mut self, run: &mut Run<'_>) {
+        let oldest = Class::ALL.into_iter().find_map(|class| self.classes.first(class as usize));
+        if let Some(number) = oldest {
+            self.counters.flows_evicted += 1;
+            self.counters.bounds_hit += 1;
+            self.remove(run, number, EndReason::Evicted);
+        }
+    }
+
+    /// Removes flows whose timeout is over by the shard's clock.
+    pub(super) fn reclaim(&mut self, run: &mut Run<'_>) {
+        for _ in 0..RECLAIM_MAX {
+            let Some(number) = self.wheel.fire(self.clock) else { return };
+            let hot = self.table.hot(number);
+            let Some(timeout) = self.timeout_ns(Class::of(hot)) else { continue };
+            let due = hot.clock.saturating_add_nanos(timeout);
+            if due < self.clock {
+                self.remove(run, number, EndReason::Timeout);
+                self.burst.clear();
+            } else {
+                self.wheel.set(number, due);
+            }
+        }
+    }
+
+    /// Ends a flow, if it has not ended by itself, tells those concerned, and takes it out of the table.
+    pub(super) fn remove(&mut self, run: &mut Run<'_>, number: u32, reason: EndReason) {
+        let (hot, cold) = self.table.both_mut(number);
+        if !hot.flags.contains(Flags::CLOSED) {
+            hot.flags.insert(Flags::CLOSED | Flags::CAREFUL);
+            cold.end = Some(reason);
+        }
+        let last = hot.last;
+        let slot = self.activate(number, last);
+        self.release_waiting(run, slot);
+        self.flush(run, slot);
+        if !self.table.hot(number).flags.contains(Flags::ENDED) {
+            self.raise_end(run, slot);
+        }
+        self.tell_removed(run, slot);
+        self.burst.actives[usize::from(slot)].flow = NONE;
+
+        for side in Side::BOTH {
+            let store = core::mem::replace(&mut self.table.cold_mut(number).half_mut(side).store, NONE);
+            if store != NONE {
+                self.stores.give(store);
+            }
+        }
+        self.wheel.cancel(number);
+        self.classes.remove(usize::from(self.table.cold(number).class), number);
+        self.table.remove(number);
+        self.counters.flows_removed += 1;
+    }
+
+    /// The last call for a flow: once an actor.
+    fn tell_removed(&mut self, run: &mut Run<'_>, slot: u8) {
+        let flow = self.burst.actives[usize::from(slot)].flow;
+        let attached = self.table.cold(flow).attached;
+        let mut told = None;
+        for monitor in members(attached) {
+            let actor = self.monitors.get(monitor).actor;
+            // The monitors of an actor were opened one after another.
+            if told.replace(actor) != Some(actor) {
+                let mut context = self.context(run.bytes, slot, monitor);
+                run.host.on_removed(actor, &mut context);
+            }
+        }
+    }
+}
+
+/// Whether a packet is a SYN without ACK.
+#[inline]
+fn is_opening(packet: &Packet) -> bool {
+    matches!(packet.transport, Transport::Tcp { flags, .. } if flags.intersection(TcpFlags::SYN | TcpFlags::ACK) == TcpFlags::SYN)
+}
+
+/// The flow that `packet` begins, before that packet is counted.
+fn first_state(packet: &Packet) -> (Hot, Cold) {
+    let (mut hot, mut cold) = (Hot::fresh(packet.key), Cold::fresh());
+    let mut from_client = true;
+    if let Transport::Tcp { flags, .. } = packet.transport {
+        hot.flags.insert(Flags::TCP);
+        (cold.client_by, hot.states) = if is_opening(packet) {
+            (ClientBy::Syn, [State::Closed, State::Listen])
+        } else if flags.contains(TcpFlags::SYN) {
+            from_client = false;
+            (ClientBy::SynAck, [State::SynSent, State::Listen])
+        } else {
+            // A stray RST says nothing about what it ended: see `Shard::pick_up`.
+            (ClientBy::FirstPacket, [State::Closed; 2])
+        };
+    }
+    let from_upper = packet.direction == Direction::Down;
+    hot.flags.set(Flags::CLIENT_UPPER, from_upper == from_client);
+    hot.clock = packet.clock;
+    hot.last = packet.timestamp;
+    cold.first = packet.timestamp;
+    (hot, cold)
+}
+
+/// The headers of a packet with source and destination exchanged.
+fn turned_round(packet: &Packet, bytes: &[u8]) -> arrayvec::ArrayVec<u8, 256> {
+    let ip = &bytes[packet.ip_at as usize..];
+    let mut turned: arrayvec::ArrayVec<u8, 256> = ip.iter().copied().take(256).collect();
+    let (addresses_at, address_len) = if packet.key.is_v6() { (8, 16) } else { (12, 4) };
+    if let Some(addresses) = turned.get_mut(addresses_at..addresses_at + 2 * address_len) {
+        addresses.rotate_left(address_len);
+    }
+    let has_ports = matches!(packet.key.proto(), Proto::TCP | Proto::UDP | Proto::SCTP);
+    let ports_at = packet.transport_at.saturating_sub(packet.ip_at) as usize;
+    if let Some(ports) = turned.get_mut(ports_at..ports_at + 4).filter(|_| has_ports) {
+        ports.rotate_left(2);
+    }
+    turned
+}

@@ -1,0 +1,414 @@
+//! The shard.
+//!
+//! Order of calls: [`Shard::start_actor`] for each actor; [`Shard::handle_burst`] for each burst, [`Shard::handle_clock`]
+//! when time passes without packets; [`Shard::finish`] once.
+
+mod burst;
+pub mod context;
+mod deliver;
+mod lifecycle;
+pub mod monitors;
+mod segment;
+mod streams;
+#[cfg(test)]
+mod tests;
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use mosaic_port::Timestamp;
+
+use crate::actor::{ActorId, Host, ShardContext};
+use crate::counters::Drops;
+use crate::event::{EndReason, Event, Hook, Side, Verdict};
+use crate::flow::list::Lists;
+use crate::flow::table::FlowTable;
+use crate::flow::wheel::Wheel;
+use crate::limits;
+use crate::stream::Stores;
+use crate::wire::{Encapsulation, Packet, TcpFlags, Transport};
+use burst::Burst;
+
+/// How a shard tracks flows.
+#[derive(Clone, Debug)]
+pub struct ShardConfig {
+    /// Number of this shard, from 0.
+    pub shard: u16,
+    /// The most flows in its table.
+    pub flows_max: usize,
+    /// Bytes a side that may wait for its slowest reader.
+    pub side_bytes_max: usize,
+    /// Bytes a side kept beyond a hole.
+    pub out_of_order_bytes_max: usize,
+    /// Holes a side waited for at the same time.
+    pub holes_max: usize,
+    /// Bytes of buffered stream of all flows of this shard.
+    pub buffered_bytes_max: usize,
+    /// How long a hole covered by an acknowledgment is waited for, in nanoseconds of packet time.
+    pub gap_grace_ns: u64,
+    /// When a flow counts as over.
+    pub timeouts: Timeouts,
+    /// Which segments add bytes to a stream.
+    pub profile: Profile,
+    /// Which copy of a byte wins.
+    pub overlap: OverlapPolicy,
+    /// Whether a TCP flow may begin with another packet than a SYN.
+    pub midstream: bool,
+    /// Makes the table's hash unpredictable to senders. Has no influence on events or records.
+    pub hash_seed: u64,
+}
+
+impl Default for ShardConfig {
+    /// One shard with the bounds of [`limits`], for captures.
+    fn default() -> Self {
+        Self {
+            shard: 0,
+            flows_max: limits::FLOWS,
+            side_bytes_max: limits::SIDE_BYTES,
+            out_of_order_bytes_max: limits::OUT_OF_ORDER_BYTES,
+            holes_max: limits::HOLES,
+            buffered_bytes_max: limits::BUFFERED_BYTES,
+            gap_grace_ns: 1_000_000_000,
+            timeouts: Timeouts::default(),
+            profile: Profile::Record,
+            overlap: OverlapPolicy::First,
+            midstream: true,
+            hash_seed: 0,
+        }
+    }
+}
+
+/// Idle times after which a flow is over, in nanoseconds. `None`: never.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Timeouts {
+    /// Handshake not complete.
+    pub opening_ns: Option<u64>,
+    /// Established; also the timeout of flows that are not TCP, unless `datagram_ns` says otherwise.
+    pub established_ns: Option<u64>,
+    /// One side has closed.
+    pub closing_ns: Option<u64>,
+    /// Closed: how long late packets still count with the flow.
+    pub closed_ns: Option<u64>,
+    /// UDP and other protocols.
+    pub datagram_ns: Option<u64>,
+}
+
+impl Timeouts {
+    /// Every state has no timeout.
+    pub const NEVER: Self =
+        Self { opening_ns: None, established_ns: None, closing_ns: None, closed_ns: None, datagram_ns: None };
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        const SECOND: u64 = 1_000_000_000;
+        Self {
+            opening_ns: Some(30 * SECOND),
+            established_ns: Some(300 * SECOND),
+            closing_ns: Some(60 * SECOND),
+            closed_ns: Some(60 * SECOND),
+            datagram_ns: Some(60 * SECOND),
+        }
+    }
+}
+
+/// Which segments may add bytes to a stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Profile {
+    /// What a receiver would accept (RFC 9293, 5961, 7323). For live traffic.
+    Receiver,
+    /// Whatever was captured at an offset from 0. For captures.
+    #[default]
+    Record,
+}
+
+/// Which copy of a byte that was sent more than once counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum OverlapPolicy {
+    /// The first.
+    #[default]
+    First,
+    /// The last, as long as the byte still waits behind a hole.
+    Last,
+}
+
+crate::counters::counters! {
+    /// What a shard did.
+    pub struct ShardCounters {
+        /// Packets given to [`Shard::handle_burst`].
+        packets,
+        /// Packets that belonged to a flow.
+        consumed,
+        /// TCP packets of no tracked flow that did not begin one (midstream pick-up is off); consumed all the same.
+        orphans,
+        /// Bytes of those packets, from the innermost IP header on.
+        ip_bytes,
+        /// Flows that began.
+        flows_started,
+        /// Flows that left the table.
+        flows_removed,
+        /// Flows removed because the table was full.
+        flows_evicted,
+        /// Payload bytes of TCP segments.
+        payload_bytes,
+        /// Bytes that joined a stream.
+        stream_bytes,
+        /// Bytes skipped as missing.
+        gap_bytes,
+        /// Holes skipped.
+        gaps,
+        /// Bytes that filled a hole after it had been skipped.
+        late_bytes,
+        /// Segments that repeated bytes or control bits.
+        retransmissions,
+        /// Segments ahead of the next expected byte.
+        out_of_order,
+        /// Payload bytes copied into stream buffers.
+        copied_bytes,
+        /// Bytes lost to readers that did not keep up.
+        overrun_bytes,
+        /// Times a bound on buffered bytes or holes was hit.
+        bounds_hit,
+        /// Segments that a receiver must refuse.
+        invalid_segments,
+    }
+}
+
+/// One shard. See the [module](self) for the order of calls.
+#[derive(Debug)]
+pub struct Shard {
+    config: ShardConfig,
+    monitors: monitors::Monitors,
+    table: FlowTable,
+    wheel: Wheel,
+    /// Flows by how little they are worth, for the day the table is full.
+    classes: Lists,
+    stores: Stores,
+    burst: Burst,
+    /// Layers around flows, interned; the empty ones first.
+    encapsulations: Vec<Encapsulation>,
+    encapsulation_ids: BTreeMap<Encapsulation, u16>,
+    clock: Timestamp,
+    /// The shortest timeout: below it no flow has expired.
+    timeout_min_ns: u64,
+    counters: ShardCounters,
+    events: [u64; 8],
+    drops: Drops,
+}
+
+/// A burst on its way through the shard.
+struct Run<'b> {
+    packets: &'b [Packet],
+    bytes: &'b [&'b [u8]],
+    encapsulations: &'b [Encapsulation],
+    host: &'b mut dyn Host,
+}
+
+impl Shard {
+    /// An empty shard.
+    pub fn new(config: ShardConfig) -> Self {
+        let timeouts = config.timeouts;
+        let shortest = [
+            timeouts.opening_ns,
+            timeouts.established_ns,
+            timeouts.closing_ns,
+            timeouts.closed_ns,
+            timeouts.datagram_ns,
+        ];
+        Self {
+            monitors: monitors::Monitors::default(),
+            table: FlowTable::new(config.flows_max, config.hash_seed),
+            wheel: Wheel::new(config.flows_max),
+            classes: Lists::new(lifecycle::Class::COUNT, config.flows_max),
+            stores: Stores::new(config.buffered_bytes_max),
+            burst: Burst::default(),
+            encapsulations: alloc::vec![Encapsulation::default()],
+            encapsulation_ids: BTreeMap::new(),
+            clock: Timestamp::ZERO,
+            timeout_min_ns: shortest.into_iter().flatten().min().unwrap_or(u64::MAX),
+            counters: ShardCounters::default(),
+            events: [0; 8],
+            drops: Drops::default(),
+            config,
+        }
+    }
+
+    /// What the actor's `start` gets.
+    pub fn start_actor(&mut self, actor: ActorId) -> ShardContext<'_> {
+        ShardContext { monitors: &mut self.monitors, actor, shard: self.config.shard }
+    }
+
+    /// Processes the packets of one burst; `bytes[i]` is the buffer packet `i` lies in.
+    ///
+    /// # Panics
+    /// Where the slices differ in length or are longer than a burst.
+    pub fn handle_burst(
+        &mut self,
+        packets: &[Packet],
+        bytes: &[&[u8]],
+        encapsulations: &[Encapsulation],
+        host: &mut dyn Host,
+    ) {
+        assert!(packets.len() == bytes.len() && packets.len() <= limits::BURST, "a buffer a packet, one burst");
+        let mut run = Run { packets, bytes, encapsulations, host };
+        let mut hashes = [0; limits::BURST];
+        let mut candidates = [None; limits::BURST];
+        for (packet, hash) in packets.iter().zip(&mut hashes) {
+            *hash = self.table.hash(&packet.key);
+            self.table.prefetch_index(*hash);
+        }
+        for ((packet, hash), candidate) in packets.iter().zip(&hashes).zip(&mut candidates) {
+            *candidate = self.table.candidate(*hash);
+            if touches_cold(packet) {
+                match candidate {
+                    Some(number) => self.table.prefetch_cold(*number),
+                    None => self.table.prefetch_next(),
+                }
+            }
+        }
+        for (i, (hash, candidate)) in hashes.iter().zip(candidates).take(packets.len()).enumerate() {
+            self.handle_packet(&mut run, i, *hash, candidate);
+        }
+        self.end_burst(&mut run);
+    }
+
+    /// Lets time pass: flows whose timeout is over are removed, a bounded number of them a call.
+    pub fn handle_clock(&mut self, now: Timestamp, host: &mut dyn Host) {
+        self.clock = self.clock.max(now);
+        self.reclaim(&mut Run { packets: &[], bytes: &[], encapsulations: &[], host });
+    }
+
+    /// Ends and removes every flow.
+    pub fn finish(&mut self, host: &mut dyn Host) {
+        let mut run = Run { packets: &[], bytes: &[], encapsulations: &[], host };
+        let numbers: Vec<u32> = self.table.numbers().collect();
+        for number in numbers {
+            // The wheel may not have come to it yet: the reason must not depend on that.
+            let reason = if self.has_expired(number, self.clock) { EndReason::Timeout } else { EndReason::SourceEnd };
+            self.remove(&mut run, number, reason);
+            self.burst.clear();
+        }
+    }
+
+    /// Flows in the table.
+    pub fn flows(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Bytes of memory in use for stream buffers.
+    pub fn buffered_bytes(&self) -> usize {
+        self.stores.blocks.used_bytes()
+    }
+
+    /// What was done so far.
+    pub fn counters(&self) -> &ShardCounters {
+        &self.counters
+    }
+
+    /// Packets dropped so far, by reason.
+    pub fn drops(&self) -> &Drops {
+        &self.drops
+    }
+
+    /// Events raised so far, by kind, in the order of [`EventSet::EVENT_NAMES`](crate::event::EventSet::EVENT_NAMES);
+    /// one for each event that happened, whoever listens.
+    pub fn events(&self) -> [u64; 8] {
+        self.events
+    }
+
+    /// One packet: find or begin its flow, count it, move the emulation on.
+    #[inline]
+    fn handle_packet(&mut self, run: &mut Run<'_>, i: usize, hash: u64, candidate: Option<u32>) {
+        let packet = &run.packets[i];
+        self.clock = self.clock.max(packet.clock);
+        self.counters.packets += 1;
+        self.counters.consumed += 1;
+        self.counters.ip_bytes += u64::from(packet.ip_len);
+        let found = self.table.find(&packet.key, hash, candidate);
+        let number = match found.filter(|number| !self.is_over_for(*number, packet)) {
+            Some(number) => number,
+            None => match self.begin(run, i, hash, found) {
+                Some(number) => number,
+                None => return,
+            },
+        };
+        let side = self.count(number, packet);
+        match packet.transport {
+            Transport::Tcp { .. } => {
+                self.counters.payload_bytes += u64::from(packet.payload_len);
+                if !self.handle_ordinary(run, i, number, side) {
+                    self.handle_careful(run, i, number);
+                }
+            }
+            Transport::Other => self.handle_datagram(run, i, number, side),
+        }
+    }
+
+    /// Counts a packet with its flow, and tells who sent it.
+    #[inline]
+    fn count(&mut self, number: u32, packet: &Packet) -> Side {
+        let hot = self.table.hot_mut(number);
+        let side = hot.side_of(packet.direction);
+        hot.clock = packet.clock;
+        hot.last = hot.last.max(packet.timestamp);
+        let half = hot.half_mut(side);
+        let (packets, packets_carry) = half.packets.overflowing_add(1);
+        let (header_bytes, header_carry) = half.header_bytes.overflowing_add(packet.ip_len - packet.payload_len);
+        (half.packets, half.header_bytes) = (packets, header_bytes);
+        if packets_carry || header_carry {
+            let rare = self.table.cold_mut(number).half_mut(side);
+            rare.packets_carry += u8::from(packets_carry);
+            rare.header_bytes_carry += u8::from(header_carry);
+        }
+        side
+    }
+
+    /// A packet of a flow that is not TCP.
+    fn handle_datagram(&mut self, run: &mut Run<'_>, i: usize, number: u32, side: Side) {
+        self.table.hot_mut(number).half_mut(side).next += u64::from(run.packets[i].payload_len);
+        let set = self.monitors.set(self.table.hot(number).set);
+        if set.packets != [false; 2] {
+            let slot = self.activate(number, run.packets[i].timestamp);
+            self.packet_hook(run, slot, i, side, Hook::Send);
+            self.packet_hook(run, slot, i, side, Hook::Receive);
+        }
+    }
+
+    /// Shows a packet to those who asked for it at `hook`.
+    fn packet_hook(&mut self, run: &mut Run<'_>, slot: u8, i: usize, sender: Side, hook: Hook) {
+        let flow = self.burst.actives[usize::from(slot)].flow;
+        let mask = self.monitors.set(self.table.hot(flow).set).mask;
+        for monitor in monitors::members(mask) {
+            let asked = self.monitors.get(monitor);
+            if !asked.packets[hook as usize] {
+                continue;
+            }
+            let actor = asked.actor;
+            let view = context::PacketView { packet: &run.packets[i], bytes: run.bytes[i], sender };
+            let mut context = self.context(run.bytes, slot, monitor);
+            // Nothing is forwarded yet, so that a verdict has nothing to decide.
+            let _: Verdict = run.host.on_packet(actor, &mut context, &view, hook);
+            if context.stopped {
+                self.detach(slot, monitor);
+            }
+        }
+    }
+
+    /// Counts an event, shows it to those who asked for it at `hook`, and keeps it for those who asked for it at the end of
+    /// the burst.
+    fn raise(&mut self, run: &mut Run<'_>, slot: u8, event: Event, hook: Hook) {
+        self.count_event(event);
+        self.show(run, slot, event, hook);
+        let flow = self.burst.actives[usize::from(slot)].flow;
+        if self.monitors.set(self.table.hot(flow).set).events[Hook::End as usize].contains(event.set()) {
+            self.burst.queue(slot, event);
+        }
+    }
+}
+
+/// Whether a packet is of the kind that the cold part of a flow is needed for.
+fn touches_cold(packet: &Packet) -> bool {
+    match packet.transport {
+        Transport::Tcp { flags, .. } => flags.intersects(TcpFlags::SYN.union(TcpFlags::FIN).union(TcpFlags::RST)),
+        Transport::Other => false,
+    }
+}

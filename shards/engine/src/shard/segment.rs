@@ -1,0 +1,489 @@
+//! One TCP segment: the emulated sender first, then the emulated receiver.
+
+use super::streams::Piece;
+use super::{Profile, Run, Shard};
+use crate::event::{Event, Hook, RetransmissionKind, Side, StreamError};
+use crate::flow::entry::{Flags, UNKNOWN};
+use crate::tcp::{Input, Judged, Options, Seq, State, Window};
+use crate::wire::{Packet, TcpFlags, Transport};
+
+/// A TCP segment, as far as the emulation looks at it.
+#[derive(Clone, Copy)]
+struct Segment {
+    seq: Seq,
+    ack: Seq,
+    flags: TcpFlags,
+    window: u16,
+    /// Payload bytes by the headers.
+    len: u32,
+    /// Payload bytes captured.
+    captured: u32,
+    /// Where the payload begins in the buffer.
+    at: u32,
+}
+
+impl Segment {
+    fn of(packet: &Packet) -> Option<Self> {
+        let Transport::Tcp { seq, ack, window, flags, .. } = packet.transport else { return None };
+        let (len, captured, at) = (packet.payload_len, packet.payload_captured, packet.payload_at);
+        Some(Self { seq: Seq(seq), ack: Seq(ack), flags, window, len, captured, at })
+    }
+
+    fn is(&self, flags: TcpFlags) -> bool {
+        self.flags.contains(flags)
+    }
+
+    fn opens(&self) -> bool {
+        self.is(TcpFlags::SYN) && !self.is(TcpFlags::ACK)
+    }
+
+    /// Sequence number of the first payload byte.
+    fn data_seq(&self) -> Seq {
+        self.seq.plus(u32::from(self.is(TcpFlags::SYN)))
+    }
+}
+
+/// Control bits that an ordinary segment may have besides ACK.
+const ORDINARY: TcpFlags = TcpFlags::PSH.union(TcpFlags::URG).union(TcpFlags::ECE).union(TcpFlags::CWR);
+
+impl Shard {
+    /// The ordinary segment of an open connection: acknowledges, and brings the next bytes in order or none at all. Returns
+    /// false, with nothing changed, where the segment is of another kind.
+    #[inline]
+    pub(super) fn handle_ordinary(&mut self, run: &mut Run<'_>, i: usize, number: u32, side: Side) -> bool {
+        let packet = &run.packets[i];
+        let Some(segment) = Segment::of(packet) else { return false };
+        let hot = self.table.hot(number);
+        let half = hot.half(side);
+        let known = Flags::of(Flags::BASE, side) | Flags::of(Flags::ACKED, side);
+        let seen = Flags::of(if segment.len == 0 { Flags::SENT_ACK } else { Flags::SENT_DATA }, side);
+        let ordinary = segment.flags.difference(ORDINARY) == TcpFlags::ACK
+            && hot.flags.contains(known | seen)
+            && !hot.flags.intersects(Flags::CAREFUL)
+            && hot.states == [State::Established; 2]
+            && segment.seq == half.base.at_offset(half.next)
+            && segment.captured == segment.len
+            && segment.window != 0
+            && self.config.profile == Profile::Record;
+        if !ordinary {
+            return false;
+        }
+        let set = self.monitors.set(hot.set);
+        let hooked = set.packets != [false; 2];
+        let active = hooked || segment.len > 0 && set.keeps_bytes();
+        let slot = if active { self.activate(number, packet.timestamp) } else { 0 };
+        if hooked {
+            self.packet_hook(run, slot, i, side, Hook::Send);
+        }
+        self.take_ordinary(number, slot, side, &segment, i);
+        if hooked {
+            self.packet_hook(run, slot, i, side, Hook::Receive);
+        }
+        true
+    }
+
+    #[inline]
+    fn take_ordinary(&mut self, number: u32, slot: u8, side: Side, segment: &Segment, i: usize) {
+        let hot = self.table.hot_mut(number);
+        let scale = hot.scale(side);
+        let half = hot.half_mut(side);
+        half.acked = half.acked.max(segment.ack);
+        let edge = segment.ack.plus(u32::from(segment.window) << scale);
+        hot.window_edge[side as usize] = hot.window_edge[side as usize].max(edge);
+        let half = hot.half_mut(side);
+        if segment.len == 0 {
+            return;
+        }
+        let offset = half.next;
+        half.next += u64::from(segment.len);
+        self.counters.stream_bytes += u64::from(segment.len);
+        let keeps_bytes = self.monitors.set(hot.set).keeps_bytes();
+        if keeps_bytes {
+            let packet = u8::try_from(i).unwrap_or(u8::MAX);
+            let run = crate::stream::BurstSegment { offset, packet, next: u16::MAX, at: segment.at, len: segment.len };
+            self.burst.push_segment(slot, side as usize, run);
+        }
+    }
+
+    /// Any segment, step by step.
+    pub(super) fn handle_careful(&mut self, run: &mut Run<'_>, i: usize, number: u32) {
+        let packet = &run.packets[i];
+        let Some(segment) = Segment::of(packet) else { return };
+        let slot = self.activate(number, packet.timestamp);
+        let options = options_of(packet, run.bytes[i]);
+        if segment.opens() {
+            self.turn_if_opener_was_guessed(number, slot, packet);
+        } else {
+            self.pick_up(number, &segment);
+        }
+        let side = self.table.hot(number).side_of(packet.direction);
+
+        self.learn(number, side, &segment, &options);
+        let rare = self.table.cold_mut(number).half_mut(side);
+        rare.payload_adjust = rare.payload_adjust.wrapping_add(u64::from(segment.len));
+        let judged = self.judge(number, side, &segment, &options);
+        if judged != Judged::Acceptable {
+            self.table.cold_mut(number).half_mut(side).invalid += 1;
+            self.counters.invalid_segments += 1;
+            self.raise(run, slot, Event::Error { side, error: StreamError::Invalid }, Hook::Receive);
+        }
+        let refused = judged != Judged::Acceptable && (self.config.profile == Profile::Receiver || segment.is(TcpFlags::RST));
+
+        self.count_repeated_control(run, slot, side, &segment);
+        if !refused {
+            self.update_sender(run, slot, side, &segment);
+        }
+        self.packet_hook(run, slot, i, side, Hook::Send);
+        if !refused {
+            self.update_receiver(run, slot, side, &segment, i);
+        }
+        if !segment.is(TcpFlags::RST) && segment.is(TcpFlags::ACK) {
+            self.cover(number, side.other(), packet.clock);
+        }
+        for side in Side::BOTH {
+            self.skip_covered(run, slot, side, packet.clock);
+            self.reach_fin(run, slot, side);
+        }
+        self.note_progress(run, slot);
+        self.packet_hook(run, slot, i, side, Hook::Receive);
+        self.reclassify(number);
+    }
+
+    /// The first segment of a flow whose handshake was not seen, other than a RST, shows that the connection is open.
+    fn pick_up(&mut self, number: u32, segment: &Segment) {
+        let hot = self.table.hot_mut(number);
+        let unknown = hot.states == [State::Closed; 2] && !hot.flags.contains(Flags::CLOSED);
+        if unknown && !segment.flags.intersects(TcpFlags::SYN | TcpFlags::RST) {
+            hot.states = [State::Established; 2];
+            hot.flags.insert(Flags::ESTABLISHED);
+        }
+    }
+
+    /// Where the client was only guessed from the first packet, and nothing was delivered yet, its SYN tells better.
+    fn turn_if_opener_was_guessed(&mut self, number: u32, slot: u8, packet: &Packet) {
+        let (hot, cold) = self.table.both_mut(number);
+        let untouched = hot.halves.iter().all(|half| half.next == 0) && !hot.flags.intersects(Flags::CAREFUL);
+        if cold.client_by != super::context::ClientBy::FirstPacket || !untouched {
+            return;
+        }
+        if hot.side_of(packet.direction) == Side::Server {
+            hot.flags = hot.flags.swapped() ^ Flags::CLIENT_UPPER;
+            hot.scales = hot.scales.rotate_left(4);
+            hot.window_edge.swap(0, 1);
+            hot.halves.swap(0, 1);
+            cold.halves.swap(0, 1);
+            self.burst.actives[usize::from(slot)].sides.swap(0, 1);
+        }
+        cold.client_by = super::context::ClientBy::Syn;
+        hot.states = [State::Closed, State::Listen];
+        hot.flags.remove(Flags::ESTABLISHED);
+    }
+
+    /// Takes what a segment says about sequence numbers and windows, whoever may refuse it.
+    fn learn(&mut self, number: u32, side: Side, segment: &Segment, options: &Options) {
+        let (hot, cold) = self.table.both_mut(number);
+        let other = side.other();
+        let is_reset = segment.is(TcpFlags::RST);
+        let untouched = hot.half(side).next == 0 && !hot.has(Flags::CAREFUL, side);
+        let rare = cold.half_mut(side);
+        if segment.is(TcpFlags::SYN) && (!rare.syn_seen || segment.seq != rare.isn) && untouched {
+            // The first SYN, or, as long as no byte counts from another, a SYN with another number.
+            hot.half_mut(side).base = segment.seq.plus(1);
+            hot.flags.insert(Flags::of(Flags::BASE, side));
+            rare.isn = segment.seq;
+            rare.isn_known = true;
+            hot.set_scale(side, options.window_scale.unwrap_or(0));
+        }
+        if !rare.isn_known {
+            rare.isn = if segment.is(TcpFlags::SYN) { segment.seq } else { segment.seq.plus(u32::MAX) };
+            rare.isn_known = true;
+        }
+        let base_of_own = hot.has(Flags::BASE, side) || is_reset;
+        if !base_of_own {
+            hot.half_mut(side).base = segment.seq;
+            hot.flags.insert(Flags::of(Flags::BASE, side));
+        }
+        if !segment.is(TcpFlags::ACK) {
+            return;
+        }
+        let peer = cold.half_mut(other);
+        if !peer.isn_known {
+            peer.isn = segment.ack.plus(u32::MAX);
+            peer.isn_known = true;
+        }
+        if segment.is(TcpFlags::SYN) && !hot.has(Flags::BASE, other) {
+            hot.half_mut(other).base = segment.ack;
+            hot.flags.insert(Flags::of(Flags::BASE, other));
+        }
+        if !is_reset {
+            learn_window(hot, side, segment);
+        }
+    }
+
+    fn judge(&mut self, number: u32, side: Side, segment: &Segment, options: &Options) -> Judged {
+        let other = side.other();
+        let (hot, cold) = self.table.both_mut(number);
+        let half = hot.half(side);
+        let next = half.base.at_offset(half.next);
+        let known = hot.has(Flags::BASE, side) && hot.has(Flags::ACKED, other);
+        if segment.is(TcpFlags::RST) {
+            return judge_reset(self.config.profile, hot, side, segment, known.then_some(next));
+        }
+        if self.config.profile == Profile::Record || segment.is(TcpFlags::SYN) {
+            let rare = cold.half_mut(side);
+            if let Some((value, _)) = options.timestamp {
+                (rare.ts_recent, rare.ts_known) = (value, true);
+            }
+        } else if let Some((value, _)) = options.timestamp {
+            // PAWS (RFC 7323, section 5.3).
+            let rare = cold.half_mut(side);
+            let age = Seq(value).distance_from(Seq(rare.ts_recent));
+            if rare.ts_known && age < 0 {
+                return Judged::OldTimestamp;
+            }
+            if !segment.seq.is_after(next) {
+                (rare.ts_recent, rare.ts_known) = (value, true);
+            }
+        }
+        if !known || segment.is(TcpFlags::SYN) {
+            return Judged::Acceptable;
+        }
+        let len = segment.len + u32::from(segment.is(TcpFlags::FIN));
+        Window { next, edge: hot.window_edge[other as usize] }.judge(segment.seq, len)
+    }
+
+    fn count_repeated_control(&mut self, run: &mut Run<'_>, slot: u8, side: Side, segment: &Segment) {
+        let number = self.burst.actives[usize::from(slot)].flow;
+        let rare = self.table.cold_mut(number).half_mut(side);
+        let mut repeated_syn = false;
+        if segment.is(TcpFlags::SYN) {
+            rare.syn += 1;
+            repeated_syn = rare.syn_seen && segment.seq == rare.isn;
+            rare.syn_seen = true;
+        }
+        rare.fin += u32::from(segment.is(TcpFlags::FIN));
+        rare.rst += u32::from(segment.is(TcpFlags::RST));
+        let quiet = !segment.flags.intersects(TcpFlags::SYN.union(TcpFlags::FIN).union(TcpFlags::RST));
+        let zero_window = segment.window == 0 && quiet;
+        rare.zero_windows += u32::from(zero_window);
+        if repeated_syn {
+            self.repeated(run, slot, side, RetransmissionKind::Syn, 0);
+        }
+        let cold = self.table.cold_mut(number);
+        if zero_window {
+            cold.note(side, 'W');
+        }
+        match (segment.is(TcpFlags::SYN), segment.is(TcpFlags::ACK)) {
+            (true, false) => cold.note(side, 'S'),
+            (true, true) => cold.note(side, 'H'),
+            _ => {}
+        }
+        if segment.is(TcpFlags::RST) {
+            cold.note(side, 'R');
+        }
+        let hot = self.table.hot_mut(number);
+        if segment.len > 0 && !segment.is(TcpFlags::RST) {
+            hot.flags.insert(Flags::of(Flags::SENT_DATA, side));
+            self.table.cold_mut(number).note(side, 'D');
+        } else if segment.flags.difference(ORDINARY) == TcpFlags::ACK {
+            hot.flags.insert(Flags::of(Flags::SENT_ACK, side));
+            self.table.cold_mut(number).note(side, 'A');
+        }
+        if segment.is(TcpFlags::FIN) {
+            self.table.cold_mut(number).note(side, 'F');
+        }
+    }
+
+    /// The emulated sender of a segment.
+    fn update_sender(&mut self, run: &mut Run<'_>, slot: u8, side: Side, segment: &Segment) {
+        let number = self.burst.actives[usize::from(slot)].flow;
+        if segment.is(TcpFlags::RST) {
+            return self.input(run, slot, side, Input::SendReset, Hook::Send);
+        }
+        if segment.is(TcpFlags::SYN) {
+            let input = if segment.is(TcpFlags::ACK) { Input::SendSynAck } else { Input::SendSyn };
+            self.input(run, slot, side, input, Hook::Send);
+        } else if segment.is(TcpFlags::ACK) && !self.table.cold(number).half(side.other()).syn_seen {
+            self.input(run, slot, side, Input::SendAck, Hook::Send);
+        }
+        if segment.is(TcpFlags::FIN) {
+            self.input(run, slot, side, Input::SendFin, Hook::Send);
+        }
+    }
+
+    /// The emulated receiver of a segment that `side` sent: acknowledgment first, then data, then FIN.
+    fn update_receiver(&mut self, run: &mut Run<'_>, slot: u8, side: Side, segment: &Segment, i: usize) {
+        let number = self.burst.actives[usize::from(slot)].flow;
+        let receiver = side.other();
+        if segment.is(TcpFlags::RST) {
+            let was_known = self.table.hot(number).states[receiver as usize] != State::Closed;
+            self.input(run, slot, receiver, Input::ReceiveReset, Hook::Receive);
+            if was_known {
+                self.close_if_over(number, true);
+            }
+            return;
+        }
+        if segment.opens() {
+            self.input(run, slot, receiver, Input::ReceiveSyn, Hook::Receive);
+        }
+        if segment.is(TcpFlags::ACK) {
+            self.acknowledged(run, slot, receiver, segment);
+        }
+        self.place(run, slot, side, segment, i);
+    }
+
+    /// What the acknowledgment of a segment does for the one who gets it.
+    fn acknowledged(&mut self, run: &mut Run<'_>, slot: u8, receiver: Side, segment: &Segment) {
+        let number = self.burst.actives[usize::from(slot)].flow;
+        let hot = self.table.hot(number);
+        let base = hot.has(Flags::BASE, receiver).then(|| hot.half(receiver).base);
+        // Its own numbers may not have been captured: then any acknowledgment will do.
+        let of_syn = base.is_none_or(|base| {
+            let highest = base.at_offset(self.highest(number, receiver));
+            !base.is_after(segment.ack) && !segment.ack.is_after(highest.plus(1))
+        });
+        let fin_at = self.table.cold(number).half(receiver).fin_at;
+        let of_fin = fin_at != UNKNOWN && base.is_some_and(|base| segment.ack.is_after(base.at_offset(fin_at)));
+        if of_syn {
+            let input = if segment.is(TcpFlags::SYN) { Input::ReceiveSynAck } else { Input::ReceiveAckOfSyn };
+            self.input(run, slot, receiver, input, Hook::Receive);
+        }
+        if of_fin {
+            self.input(run, slot, receiver, Input::ReceiveAckOfFin, Hook::Receive);
+        }
+    }
+
+    /// Largest stream offset seen of a side.
+    fn highest(&self, number: u32, side: Side) -> u64 {
+        self.table.hot(number).half(side).next.max(self.table.cold(number).half(side).highest)
+    }
+
+    /// Finds where the payload and the FIN of a segment stand in the stream, and takes them in.
+    fn place(&mut self, run: &mut Run<'_>, slot: u8, side: Side, segment: &Segment, i: usize) {
+        let number = self.burst.actives[usize::from(slot)].flow;
+        let closed = self.table.hot(number).flags.contains(Flags::CLOSED);
+        if !self.table.hot(number).has(Flags::BASE, side) || closed && self.config.profile == Profile::Receiver {
+            return;
+        }
+        let highest = self.highest(number, side);
+        let base = self.table.hot(number).half(side).base;
+        let ahead = i64::from(segment.data_seq().distance_from(base.at_offset(highest)));
+        let start = highest.cast_signed() + ahead;
+        let end = start + i64::from(segment.len);
+        let next = self.table.hot(number).half(side).next;
+        let rare = self.table.cold_mut(number).half_mut(side);
+        // A segment that jumps further than a receiver could ever be offered does not become the reference for later ones.
+        if (end - highest.cast_signed()).unsigned_abs() < 1 << 30 {
+            rare.highest = highest.max(u64::try_from(end).unwrap_or(0));
+        }
+        if segment.is(TcpFlags::FIN) {
+            self.place_fin(run, slot, side, end);
+        }
+        if segment.len == 0 && start == next.cast_signed() - 1 && segment.flags.difference(ORDINARY) == TcpFlags::ACK {
+            self.repeated(run, slot, side, RetransmissionKind::KeepAlive, 0);
+        }
+        let captured_end = start + i64::from(segment.captured);
+        let (Ok(from), Ok(end)) = (u64::try_from(start.max(0)), u64::try_from(captured_end)) else { return };
+        if from < end {
+            let skipped = u32::try_from(from.cast_signed() - start).unwrap_or(0);
+            let packet = u8::try_from(i).unwrap_or(u8::MAX);
+            self.accept(run, slot, side, Piece { start: from, end, packet, at: segment.at + skipped });
+        }
+    }
+
+    fn place_fin(&mut self, run: &mut Run<'_>, slot: u8, side: Side, end: i64) {
+        let number = self.burst.actives[usize::from(slot)].flow;
+        let Ok(fin_at) = u64::try_from(end) else { return };
+        let (hot, cold) = self.table.both_mut(number);
+        let rare = cold.half_mut(side);
+        if rare.fin_at == UNKNOWN {
+            rare.fin_at = fin_at;
+            hot.flags.insert(Flags::of(Flags::CAREFUL, side));
+        } else if rare.fin_at == fin_at {
+            self.repeated(run, slot, side, RetransmissionKind::Fin, 0);
+        }
+    }
+
+    /// The receiver gets the FIN of `side` once it has everything before it.
+    fn reach_fin(&mut self, run: &mut Run<'_>, slot: u8, side: Side) {
+        let number = self.burst.actives[usize::from(slot)].flow;
+        let fin_at = self.table.cold(number).half(side).fin_at;
+        if fin_at == UNKNOWN {
+            return;
+        }
+        if self.table.hot(number).half(side).next >= fin_at {
+            self.input(run, slot, side.other(), Input::ReceiveFin, Hook::Receive);
+        }
+        self.close_if_over(number, false);
+    }
+
+    /// Tells that the handshake is complete.
+    fn note_progress(&mut self, run: &mut Run<'_>, slot: u8) {
+        let number = self.burst.actives[usize::from(slot)].flow;
+        let hot = self.table.hot_mut(number);
+        let open = hot.states.iter().all(|state| state.is_synchronized());
+        if open && !hot.flags.contains(Flags::ESTABLISHED) {
+            hot.flags.insert(Flags::ESTABLISHED);
+            self.raise(run, slot, Event::ConnEstablished, Hook::Receive);
+        }
+    }
+
+    /// The one place where an emulated state changes.
+    fn input(&mut self, run: &mut Run<'_>, slot: u8, side: Side, input: Input, hook: Hook) {
+        let number = self.burst.actives[usize::from(slot)].flow;
+        let hot = self.table.hot_mut(number);
+        if hot.flags.contains(Flags::CLOSED) {
+            return;
+        }
+        let from = hot.states[side as usize];
+        if let Some(to) = from.after(input) {
+            hot.states[side as usize] = to;
+            self.raise(run, slot, Event::StateChange { side, from, to }, hook);
+        }
+    }
+}
+
+/// Takes the acknowledgment number and the window of a segment.
+fn learn_window(hot: &mut crate::flow::entry::Hot, side: Side, segment: &Segment) {
+    // The window of a SYN is not scaled (RFC 7323, section 2.2).
+    let scale = if segment.is(TcpFlags::SYN) { 0 } else { hot.scale(side) };
+    let edge = segment.ack.plus(u32::from(segment.window) << scale);
+    if hot.has(Flags::ACKED, side) {
+        let half = hot.half_mut(side);
+        half.acked = half.acked.max(segment.ack);
+        hot.window_edge[side as usize] = hot.window_edge[side as usize].max(edge);
+    } else {
+        hot.flags.insert(Flags::of(Flags::ACKED, side));
+        hot.half_mut(side).acked = segment.ack;
+        hot.window_edge[side as usize] = edge;
+    }
+}
+
+/// Judges a RST sent by `side`, whose next expected number is `next` where it is known.
+fn judge_reset(
+    profile: Profile,
+    hot: &crate::flow::entry::Hot,
+    side: Side,
+    segment: &Segment,
+    next: Option<Seq>,
+) -> Judged {
+    let other = side.other();
+    if hot.states[other as usize] == State::SynSent {
+        // In answer to a SYN only the acknowledgment counts (RFC 9293, section 3.10.7.3).
+        let answers = segment.is(TcpFlags::ACK) && segment.ack == hot.half(other).base;
+        return if answers { Judged::Acceptable } else { Judged::BadReset };
+    }
+    let Some(next) = next else { return Judged::Acceptable };
+    let window = Window { next, edge: hot.window_edge[other as usize].max(next) };
+    match profile {
+        Profile::Receiver => window.judge_reset(segment.seq),
+        Profile::Record => window.judge_reset_in_window(segment.seq),
+    }
+}
+
+fn options_of(packet: &Packet, bytes: &[u8]) -> Options {
+    let Transport::Tcp { options_len, .. } = packet.transport else { return Options::default() };
+    let start = packet.transport_at as usize + 20;
+    bytes.get(start..start + usize::from(options_len)).map_or_else(Options::default, Options::parse)
+}
+

@@ -1,0 +1,319 @@
+//! Bytes joining streams: in order, behind holes, over skipped holes.
+
+use super::{OverlapPolicy, Run, Shard};
+use crate::event::{Event, Hook, RetransmissionKind, Side, StreamError};
+use crate::flow::entry::{Flags, NONE};
+use crate::limits;
+use crate::stream::BurstSegment;
+use mosaic_port::Timestamp;
+
+/// Captured payload of one segment, placed in its stream.
+#[derive(Clone, Copy)]
+pub(super) struct Piece {
+    /// Stream offset of its first byte.
+    pub(super) start: u64,
+    /// Stream offset behind its last byte.
+    pub(super) end: u64,
+    /// Index of its packet.
+    pub(super) packet: u8,
+    /// Where its first byte stands in the packet's buffer.
+    pub(super) at: u32,
+}
+
+impl Piece {
+    /// The part from offset `start` to offset `end`.
+    fn part(self, start: u64, end: u64) -> Self {
+        let skip = u32::try_from(start - self.start).unwrap_or(0);
+        Self { start, end, at: self.at + skip, ..self }
+    }
+
+    fn len(self) -> u32 {
+        u32::try_from(self.end - self.start).unwrap_or(u32::MAX)
+    }
+
+    fn bytes<'b>(self, run: &Run<'b>) -> &'b [u8] {
+        &run.bytes[usize::from(self.packet)][self.at as usize..][..self.len() as usize]
+    }
+}
+
+impl Shard {
+    /// Whether bytes of `side` wait behind a hole.
+    fn waits(&self, number: u32, side: Side) -> bool {
+        let store = self.table.cold(number).half(side).store;
+        self.stores.get(store).is_some_and(|store| !store.ahead.is_empty())
+    }
+
+    /// Moves the next expected byte of `side` on to `next`, keeping the payload count what it was.
+    fn move_next(&mut self, number: u32, side: Side, next: u64) {
+        let (hot, cold) = self.table.both_mut(number);
+        let half = hot.half_mut(side);
+        let rare = cold.half_mut(side);
+        rare.payload_adjust = rare.payload_adjust.wrapping_sub(next - half.next);
+        half.next = next;
+    }
+
+    /// Takes one captured piece of payload into the stream of `side`. What of it was there before does not count again.
+    pub(super) fn accept(&mut self, run: &mut Run<'_>, slot: u8, side: Side, piece: Piece) {
+        let number = self.burst.actives[usize::from(slot)].flow;
+        let Some(mut piece) = self.without_repetition(run, slot, side, piece) else { return };
+        if piece.start > self.table.hot(number).half(side).next {
+            self.counters.out_of_order += 1;
+            self.table.cold_mut(number).half_mut(side).out_of_order += 1;
+            self.make_room(run, slot, side, piece);
+            // What waited behind the skipped holes may have had a part of it.
+            let Some(rest) = self.without_repetition(run, slot, side, piece) else { return };
+            piece = rest;
+        }
+        if piece.start > self.table.hot(number).half(side).next {
+            self.accept_ahead(run, slot, side, piece);
+        } else {
+            self.accept_in_order(run, slot, side, piece);
+        }
+    }
+
+    /// Reports the part of a piece that lies below the next expected byte; returns the rest, if there is any.
+    fn without_repetition(&mut self, run: &mut Run<'_>, slot: u8, side: Side, piece: Piece) -> Option<Piece> {
+        let number = self.burst.actives[usize::from(slot)].flow;
+        let next = self.table.hot(number).half(side).next;
+        if piece.start < next {
+            self.repeat(run, slot, side, piece.part(piece.start, piece.end.min(next)));
+        }
+        (piece.end > next).then(|| piece.part(piece.start.max(next), piece.end))
+    }
+
+    /// Takes a piece that begins at the next expected byte, and what waited for it.
+    fn accept_in_order(&mut self, run: &mut Run<'_>, slot: u8, side: Side, piece: Piece) {
+        let number = self.burst.actives[usize::from(slot)].flow;
+        let mut at = piece.start;
+        while at < piece.end {
+            let waiting = self.stores.get(self.table.cold(number).half(side).store).and_then(|store| store.ahead.first());
+            let (first, end) = waiting.filter(|(first, _)| *first < piece.end).unwrap_or((piece.end, piece.end));
+            if at < first {
+                self.deliver_in_order(number, slot, side, piece.part(at, first));
+            }
+            let overlap_end = end.min(piece.end);
+            if first < overlap_end {
+                self.overlap(run, slot, side, piece.part(first, overlap_end));
+            }
+            at = overlap_end;
+            self.absorb(slot, side);
+        }
+    }
+
+    /// Adds bytes that nothing overlaps at the next expected offset.
+    #[inline]
+    pub(super) fn deliver_in_order(&mut self, number: u32, slot: u8, side: Side, piece: Piece) {
+        let len = piece.len();
+        self.counters.stream_bytes += u64::from(len);
+        self.move_next(number, side, piece.end);
+        if self.monitors.set(self.table.hot(number).set).keeps_bytes() {
+            let segment =
+                BurstSegment { offset: piece.start, packet: piece.packet, next: u16::MAX, at: piece.at, len };
+            self.burst.push_segment(slot, side as usize, segment);
+        }
+    }
+
+    /// Moves the next expected byte over what waited for it.
+    fn absorb(&mut self, slot: u8, side: Side) {
+        let number = self.burst.actives[usize::from(slot)].flow;
+        let store = self.table.cold(number).half(side).store;
+        if store == NONE {
+            return;
+        }
+        let next = self.table.hot(number).half(side).next;
+        let (store, _) = self.stores.with_blocks(store);
+        let mut reached = next;
+        while let Some(end) = store.ahead.take_reached(reached) {
+            self.counters.stream_bytes += end - reached;
+            reached = reached.max(end);
+        }
+        if reached > next {
+            self.move_next(number, side, reached);
+            self.burst.actives[usize::from(slot)].sides[side as usize].grew = true;
+        }
+    }
+
+    /// Keeps a piece that lies behind a hole.
+    fn accept_ahead(&mut self, run: &mut Run<'_>, slot: u8, side: Side, piece: Piece) {
+        let number = self.burst.actives[usize::from(slot)].flow;
+        let (hot, cold) = self.table.both_mut(number);
+        hot.flags.insert(Flags::of(Flags::CAREFUL, side));
+        let keep = self.monitors.set(hot.set).keeps_bytes();
+        let rare = cold.half_mut(side);
+        if rare.store == NONE {
+            rare.store = self.stores.take();
+        }
+        let (store, blocks) = self.stores.with_blocks(rare.store);
+        let mut copied = 0;
+        let present = {
+            let mut fresh = arrayvec::ArrayVec::<(u64, u64), { limits::HOLES_MAX + 1 }>::new();
+            let present = store.ahead.insert(piece.start, piece.end, |start, end| {
+                // As many parts as ranges at most, which `make_room` bounds.
+                let _ = fresh.try_push((start, end));
+            });
+            for (start, end) in fresh.into_iter().filter(|_| keep) {
+                copied += store.put(blocks, start, piece.part(start, end).bytes(run));
+            }
+            present
+        };
+        self.counters.copied_bytes += copied as u64;
+        if present > 0 {
+            self.overlap(run, slot, side, piece);
+        }
+    }
+
+    /// Skips holes until `piece` fits within the bounds of what may wait, or is itself in order.
+    fn make_room(&mut self, run: &mut Run<'_>, slot: u8, side: Side, piece: Piece) {
+        loop {
+            let number = self.burst.actives[usize::from(slot)].flow;
+            if piece.start <= self.table.hot(number).half(side).next {
+                return;
+            }
+            let len = piece.end - piece.start;
+            let (bytes, holes, opens) = match self.stores.get(self.table.cold(number).half(side).store) {
+                Some(store) => (store.ahead.bytes(), store.ahead.holes(), store.ahead.opens_hole(piece.start, piece.end)),
+                None => (0, 0, true),
+            };
+            let fits = bytes + len <= self.config.out_of_order_bytes_max as u64
+                && holes + usize::from(opens) <= self.config.holes_max.min(limits::HOLES_MAX)
+                && self.stores.blocks.has_room(piece.len() as usize, holes);
+            if fits {
+                return;
+            }
+            self.counters.bounds_hit += 1;
+            self.skip_hole(run, slot, side, piece.start);
+        }
+    }
+
+    /// Gives up waiting for the first hole, or, if that begins the sooner, for what lies before `limit`: delivers what came
+    /// before it, reports it, and goes on behind it.
+    pub(super) fn skip_hole(&mut self, run: &mut Run<'_>, slot: u8, side: Side, limit: u64) {
+        self.flush(run, slot);
+        let number = self.burst.actives[usize::from(slot)].flow;
+        let next = self.table.hot(number).half(side).next;
+        let store = self.stores.get(self.table.cold(number).half(side).store);
+        let to = store.and_then(|store| store.ahead.first()).map_or(limit, |(first, _)| first.min(limit));
+        let len = to - next;
+        self.move_next(number, side, to);
+        let rare = self.table.cold_mut(number).half_mut(side);
+        rare.gap_bytes += len;
+        rare.gaps += 1;
+        if rare.store == NONE {
+            rare.store = self.stores.take();
+        }
+        let (store, _) = self.stores.with_blocks(rare.store);
+        if store.skipped.holes() < limits::HOLES {
+            store.skipped.insert(next, to, |_, _| {});
+        }
+        self.table.cold_mut(number).note(side, 'G');
+        self.counters.gaps += 1;
+        self.counters.gap_bytes += len;
+        let event = Event::Error { side, error: StreamError::Gap { offset: next, len } };
+        self.count_event(event);
+        self.show(run, slot, event, Hook::Receive);
+        self.show(run, slot, event, Hook::End);
+        self.burst.actives[usize::from(slot)].sides[side as usize].settle(to);
+        self.absorb(slot, side);
+    }
+
+    /// Bytes that lie wholly below the next expected one: late for a skipped hole, or a repetition.
+    fn repeat(&mut self, run: &mut Run<'_>, slot: u8, side: Side, piece: Piece) {
+        let number = self.burst.actives[usize::from(slot)].flow;
+        let next = self.table.hot(number).half(side).next;
+        let rare = self.table.cold_mut(number).half_mut(side);
+        let late = match rare.store {
+            NONE => 0,
+            store => self.stores.with_blocks(store).0.skipped.remove(piece.start, piece.end),
+        };
+        rare.late_bytes += late;
+        self.counters.late_bytes += late;
+        let repeated = u32::try_from(u64::from(piece.len()) - late).unwrap_or(0);
+        if repeated == 0 {
+            return;
+        }
+        rare.retransmitted_bytes += u64::from(repeated);
+        let is_probe = piece.len() == 1 && piece.end == next;
+        self.repeated(run, slot, side, if is_probe { RetransmissionKind::KeepAlive } else { RetransmissionKind::Data }, repeated);
+    }
+
+    /// Counts and reports a repetition.
+    pub(super) fn repeated(&mut self, run: &mut Run<'_>, slot: u8, side: Side, kind: RetransmissionKind, len: u32) {
+        let number = self.burst.actives[usize::from(slot)].flow;
+        let cold = self.table.cold_mut(number);
+        if kind == RetransmissionKind::KeepAlive {
+            cold.half_mut(side).keep_alives += 1;
+        } else {
+            cold.half_mut(side).retransmissions += 1;
+            cold.note(side, 'T');
+            self.counters.retransmissions += 1;
+        }
+        self.raise(run, slot, Event::Retransmission { side, kind, len }, Hook::Receive);
+    }
+
+    /// Bytes that overlap others waiting behind a hole: counted, compared, and decided by the policy.
+    fn overlap(&mut self, run: &mut Run<'_>, slot: u8, side: Side, piece: Piece) {
+        let number = self.burst.actives[usize::from(slot)].flow;
+        let rare = self.table.cold_mut(number).half_mut(side);
+        let (store, blocks) = self.stores.with_blocks(rare.store);
+        let bytes = piece.bytes(run);
+        let differing = store.differing(blocks, piece.start, bytes);
+        if self.config.overlap == OverlapPolicy::Last {
+            store.overwrite(blocks, piece.start, bytes);
+        }
+        if let Some((offset, len)) = differing {
+            rare.overlap_differs_bytes += u64::from(len);
+            self.raise(run, slot, Event::Error { side, error: StreamError::OverlapDiffers { offset, len } }, Hook::Receive);
+        }
+        self.repeated(run, slot, side, RetransmissionKind::Data, piece.len());
+    }
+
+    /// Skips the holes of `side` that an acknowledgment has covered for long enough.
+    pub(super) fn skip_covered(&mut self, run: &mut Run<'_>, slot: u8, side: Side, now: Timestamp) {
+        let number = self.burst.actives[usize::from(slot)].flow;
+        while self.waits(number, side) {
+            let store = self.stores.get(self.table.cold(number).half(side).store);
+            let covered = store.and_then(|store| store.ahead.first_covered());
+            let over = |since| now.since(since).as_nanos() >= u128::from(self.config.gap_grace_ns);
+            if !covered.is_some_and(over) {
+                return;
+            }
+            self.skip_hole(run, slot, side, u64::MAX);
+        }
+        self.relax(number, side);
+    }
+
+    /// Notes what an acknowledgment of the bytes of `side` covers.
+    pub(super) fn cover(&mut self, number: u32, side: Side, now: Timestamp) {
+        let hot = self.table.hot(number);
+        let half = hot.half(side);
+        let distance = hot.half(side.other()).acked.distance_from(half.base.at_offset(half.next));
+        let (Ok(distance), true) = (u64::try_from(distance), self.waits(number, side)) else { return };
+        let acknowledged = half.next + distance;
+        let store = self.table.cold(number).half(side).store;
+        self.stores.with_blocks(store).0.ahead.acknowledge(acknowledged, now);
+    }
+
+    /// Lets a side take the ordinary path again once nothing of it needs care.
+    pub(super) fn relax(&mut self, number: u32, side: Side) {
+        let waits = self.waits(number, side);
+        let (hot, cold) = self.table.both_mut(number);
+        let needs_care =
+            waits || cold.half(side).fin_at != crate::flow::entry::UNKNOWN || hot.flags.contains(Flags::CLOSED);
+        hot.flags.set(Flags::of(Flags::CAREFUL, side), needs_care);
+    }
+
+    /// The flow is about to be removed: what waits is delivered, what is missing is told.
+    pub(super) fn release_waiting(&mut self, run: &mut Run<'_>, slot: u8) {
+        let number = self.burst.actives[usize::from(slot)].flow;
+        for side in Side::BOTH {
+            while self.waits(number, side) {
+                self.skip_hole(run, slot, side, u64::MAX);
+            }
+            let (fin_at, next) = (self.table.cold(number).half(side).fin_at, self.table.hot(number).half(side).next);
+            // A FIN further off than half the window space says nothing about the stream.
+            if fin_at != crate::flow::entry::UNKNOWN && fin_at > next && fin_at - next < 1 << 30 {
+                self.skip_hole(run, slot, side, fin_at);
+            }
+        }
+    }
+}

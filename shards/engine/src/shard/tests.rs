@@ -1,0 +1,8 @@
+//! Scripts: segments in, events and bytes out.
+
+mod bounds;
+mod fixture;
+mod handshake;
+mod life;
+mod readers;
+mod streams;

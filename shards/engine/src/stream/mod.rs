@@ -1,0 +1,12 @@
+//! Reassembly: which ranges are present ([`Assembler`]), the bytes that must outlast their burst, and reading them without
+//! copying ([`Chunks`]).
+
+mod assembler;
+mod blocks;
+mod peek;
+mod store;
+
+pub use assembler::Assembler;
+pub use peek::Chunks;
+pub(crate) use peek::{BurstSegment, Reader, Sources};
+pub(crate) use store::{SideStore, Stores};

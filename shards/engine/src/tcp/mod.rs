@@ -1,0 +1,11 @@
+//! TCP as seen from the middle.
+
+mod options;
+mod seq;
+mod state;
+mod validity;
+
+pub use options::Options;
+pub use seq::Seq;
+pub use state::{Input, State};
+pub(crate) use validity::{Judged, Window};

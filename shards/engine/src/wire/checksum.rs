@@ -1,0 +1,76 @@
+//! The Internet checksum (RFC 1071).
+
+/// One's complement sum of `bytes` as 16-bit words in network byte order, an odd last byte padded with zero, added to
+/// `sum`. Not folded: [`is_valid`] does that.
+#[inline]
+pub(super) fn sum(bytes: &[u8], sum: u64) -> u64 {
+    let mut total = sum;
+    let (quads, tail) = bytes.as_chunks::<4>();
+    for quad in quads {
+        // Words of 32 bits sum up to the same: 2^16 is 1 modulo 2^16 - 1.
+        total += u64::from(u32::from_be_bytes(*quad));
+    }
+    let mut last = [0; 4];
+    for (to, from) in last.iter_mut().zip(tail) {
+        *to = *from;
+    }
+    total + u64::from(u32::from_be_bytes(last))
+}
+
+/// The sum folded to 16 bits, not complemented.
+#[inline]
+pub(super) fn fold(sum: u64) -> u16 {
+    let mut folded = (sum >> 32) + (sum & 0xffff_ffff);
+    folded = (folded >> 32) + (folded & 0xffff_ffff);
+    folded = (folded >> 16) + (folded & 0xffff);
+    folded = (folded >> 16) + (folded & 0xffff);
+    #[expect(clippy::cast_possible_truncation, reason = "after two folds of 32 bits no carry is left")]
+    let folded = folded as u16;
+    folded
+}
+
+/// Whether a sum that includes the checksum field itself says "intact".
+#[inline]
+pub(super) fn is_valid(sum: u64) -> bool {
+    fold(sum) == 0xffff
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agrees_with_the_example_of_rfc_1071() {
+        let bytes = [0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7];
+        assert_eq!(fold(sum(&bytes, 0)), 0xddf2);
+    }
+
+    #[test]
+    fn an_odd_byte_counts_as_the_upper_half() {
+        assert_eq!(fold(sum(&[0x12], 0)), 0x1200);
+        assert_eq!(fold(sum(&[0x12, 0x34, 0x56], 0)), 0x6834);
+        assert_eq!(fold(sum(&[], 5)), 5);
+    }
+
+    #[test]
+    fn carries_fold_all_the_way() {
+        assert_eq!(fold(u64::MAX), 0xffff);
+        assert_eq!(fold(0x1_ffff_fffe), 0xffff);
+        assert!(is_valid(0xffff) && !is_valid(0));
+    }
+
+    #[test]
+    fn agrees_with_the_plain_sum_of_words() {
+        let bytes: std::vec::Vec<u8> = (0..253_u32).map(|i| (i * 37 + 11) as u8).collect();
+        for len in 0..bytes.len() {
+            let mut plain = 0_u32;
+            for pair in bytes[..len].chunks(2) {
+                plain += u32::from(pair[0]) << 8 | pair.get(1).copied().map_or(0, u32::from);
+            }
+            while plain > 0xffff {
+                plain = (plain >> 16) + (plain & 0xffff);
+            }
+            assert_eq!(u32::from(fold(sum(&bytes[..len], 0))), plain, "{len}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! The short way for the frame that is most of the traffic: Ethernet II, IPv4 without options and not a fragment, TCP.
+
+use alloc::vec::Vec;
+
+use super::checksum;
+use super::packet::{Packet, TcpFlags, Transport};
+use super::transport::Origin;
+use crate::flow::{FlowKey, Proto, rss};
+
+const ETHERNET_LEN: usize = 14;
+const IP_AT: u32 = 14;
+const IP_LEN: usize = 20;
+const TCP_AT: u32 = 34;
+const TCP_LEN: usize = 20;
+
+/// Adds the packet of an Ethernet frame to `packets`. False where it is not of the usual shape, or where anything is wrong
+/// with it: then the general walk decides, which comes to the same result for those that are.
+#[inline]
+pub(super) fn parse(bytes: &[u8], origin: &Origin, verify: bool, packets: &mut Vec<Packet>) -> bool {
+    let Some(head) = bytes.first_chunk::<{ ETHERNET_LEN + IP_LEN + TCP_LEN }>() else { return false };
+    let usual = [head[12], head[13], head[14]] == [0x08, 0x00, 0x45] // IPv4, no options
+        && (head[20] & 0x3f) | head[21] == 0 // not a fragment
+        && head[23] == Proto::TCP.0;
+    if !usual {
+        return false;
+    }
+    let total_len = usize::from(u16::from_be_bytes([head[16], head[17]]));
+    let tcp_len = usize::from(head[46] >> 4) * 4;
+    let wire_len = bytes.len().max(usize::try_from(origin.wire_len).unwrap_or(usize::MAX));
+    if tcp_len < TCP_LEN || total_len < IP_LEN + tcp_len || total_len + ETHERNET_LEN > wire_len {
+        return false;
+    }
+    let captured = bytes.len().min(ETHERNET_LEN + total_len);
+    let header_len = (ETHERNET_LEN + IP_LEN + tcp_len).min(captured);
+    if verify && !checksums_hold(head, bytes, captured, total_len) {
+        return false;
+    }
+
+    let word = |at: usize| u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+    let half = |at: usize| u16::from_be_bytes([head[at], head[at + 1]]);
+    let (key, direction) = FlowKey::v4(word(26), word(30), half(34), half(36), Proto::TCP, 0);
+    #[expect(clippy::cast_possible_truncation, reason = "an IPv4 packet has at most 65,535 bytes, a TCP header 60")]
+    packets.push(Packet {
+        key,
+        direction,
+        buffer: origin.buffer,
+        encapsulation: 0,
+        rss: rss::hash(&key),
+        timestamp: origin.timestamp,
+        clock: origin.clock,
+        wire_len: origin.wire_len,
+        ip_at: IP_AT,
+        ip_len: total_len as u32,
+        transport_at: TCP_AT,
+        payload_at: header_len as u32,
+        payload_len: (total_len - IP_LEN - tcp_len) as u32,
+        payload_captured: (captured - header_len) as u32,
+        transport: Transport::Tcp {
+            seq: word(38),
+            ack: word(42),
+            window: half(48),
+            flags: TcpFlags::from_bits_retain(head[47]),
+            options_len: (header_len - ETHERNET_LEN - IP_LEN - TCP_LEN) as u8,
+        },
+    });
+    true
+}
+
+/// Whether the checksums of IPv4 and, where all was captured, of TCP hold.
+#[inline]
+fn checksums_hold(head: &[u8; 54], bytes: &[u8], captured: usize, total_len: usize) -> bool {
+    let (ip, segment) = (&head[ETHERNET_LEN..ETHERNET_LEN + IP_LEN], bytes.get(ETHERNET_LEN + IP_LEN..captured));
+    if !checksum::is_valid(checksum::sum(ip, 0)) {
+        return false;
+    }
+    if captured < ETHERNET_LEN + total_len {
+        return true;
+    }
+    let pseudo = u64::from(Proto::TCP.0) + (total_len - IP_LEN) as u64;
+    let addresses = checksum::sum(&ip[12..], pseudo);
+    segment.is_some_and(|segment| checksum::is_valid(checksum::sum(segment, addresses)))
+}

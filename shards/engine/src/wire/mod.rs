@@ -1,0 +1,46 @@
+//! From frames to packets.
+//!
+//! [`Ingress`] takes a batch of frames and yields one [`Packet`] for every frame that carries a whole innermost IP packet:
+//! link layer, VLANs, MPLS, PPPoE and tunnels are taken off, IP fragments are reassembled, checksums are checked where
+//! configured. Everything a shard needs of the headers is in the [`Packet`]; a frame that yields none is counted under the
+//! reason.
+
+mod ayiya;
+mod capwap;
+mod checksum;
+mod domain;
+mod encapsulation;
+mod ethernet;
+mod fast;
+mod fragments;
+mod geneve;
+mod gre;
+mod gtp;
+mod ingress;
+mod ip;
+mod ipv4;
+mod ipv6;
+mod l2tp;
+mod link;
+mod llc;
+mod mpls;
+mod nsh;
+mod packet;
+mod ppp;
+mod reason;
+mod shim;
+mod slab;
+mod teredo;
+#[cfg(test)]
+mod testing;
+mod transport;
+mod udp;
+mod view;
+mod vlan;
+mod vxlan;
+mod walk;
+mod wlan;
+
+pub use encapsulation::{Encapsulation, Layer, LAYERS_MAX};
+pub use ingress::{Checksums, Ingress, KeyDomain, PacketFilter, Parsed, WireConfig};
+pub use packet::{Buffer, Packet, TcpFlags, Transport};

@@ -1,0 +1,48 @@
+//! Frames and the batches that own them.
+
+use crate::{LinkType, Timestamp};
+
+/// The most frames a burst may have.
+pub const BURST_MAX: usize = 64;
+
+/// One frame as it was received, borrowed from the batch that owns it.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// The captured bytes, beginning with the header that `link` names.
+    pub bytes: &'a [u8],
+    /// Length of the frame on the wire, in bytes; more than `bytes` holds where the snap length cut it.
+    pub wire_len: u32,
+    /// When it was captured.
+    pub timestamp: Timestamp,
+    /// What the first byte belongs to.
+    pub link: LinkType,
+    /// Which interface of the capture or which port of the process it came from.
+    pub interface: u32,
+}
+
+/// The frames of one burst, owned: capture bytes shared with the reader, or buffers of a device.
+///
+/// A batch is filled by [`Port::rx_burst`](crate::Port::rx_burst), read by index, and cleared; it is reused from burst to
+/// burst, so that nothing is allocated per packet.
+pub trait Batch: Default + Send {
+    /// Number of frames, at most [`BURST_MAX`].
+    fn len(&self) -> usize;
+
+    /// Whether there is no frame.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Frame `index`. Touches no byte of the frame, so that a caller can prefetch it.
+    ///
+    /// # Panics
+    /// Where `index >= len()`.
+    fn frame(&self, index: usize) -> Frame<'_>;
+
+    /// Gives the frames back to where they came from.
+    fn clear(&mut self);
+
+    /// Gives the frames at `picks` (ascending) to `to`, which is empty, in that order. Frames given away stay
+    /// addressable here, but belong to `to` now: the caller looks at the others only.
+    fn hand_over(&mut self, picks: &[u8], to: &mut Self);
+}

@@ -1,0 +1,169 @@
+//! Frames in, callbacks out: one shard on the calling thread.
+
+use arrayvec::ArrayVec;
+use mosaic_engine::shard::{Shard, ShardConfig};
+use mosaic_engine::wire::{Buffer, Ingress, Packet, Parsed, WireConfig};
+use mosaic_port::{BURST_MAX, Batch, Timestamp};
+
+use crate::host::{ActorHost, Place};
+use crate::plan::check_actors;
+use crate::snapshot::ShardSnapshot;
+use crate::{ActorSpec, OnPanic, RuntimeError};
+
+/// One shard with its entrance and its actors, driven by the caller: for benches, tests, and as the core of every
+/// worker of [`start`](crate::start()).
+///
+/// Order of calls: [`run_burst`](Self::run_burst) for each burst, [`run_clock`](Self::run_clock) when time passes without
+/// packets, [`finish`](Self::finish) once.
+#[derive(Debug)]
+pub struct LocalShard {
+    ingress: Ingress,
+    parsed: Parsed,
+    shard: Shard,
+    host: ActorHost,
+    number: u16,
+    clock: Timestamp,
+    bursts: u64,
+}
+
+impl LocalShard {
+    /// A shard whose actors have started. `shard` is taken as it is: its bounds are those of this one shard.
+    ///
+    /// # Errors
+    /// [`RuntimeError::TooManyActors`], and [`RuntimeError::Actor`] where an actor refuses to start.
+    pub fn new(
+        wire: WireConfig,
+        shard: ShardConfig,
+        actors: &[ActorSpec],
+        on_panic: OnPanic,
+    ) -> Result<Self, RuntimeError> {
+        check_actors(actors)?;
+        let number = shard.shard;
+        let place = Place {
+            shard: number,
+            flows_max: shard.flows_max,
+            on_panic,
+        };
+        let mut host = ActorHost::new(actors, place);
+        let mut shard = Shard::new(shard);
+        for (id, actor) in host.iter_mut() {
+            actor
+                .start(&mut shard.start_actor(id))
+                .map_err(|source| RuntimeError::Actor {
+                    name: actor.name().clone(),
+                    shard: number,
+                    source,
+                })?;
+        }
+        let ingress = Ingress::new(wire);
+        Ok(Self {
+            ingress,
+            parsed: Parsed::default(),
+            shard,
+            host,
+            number,
+            clock: Timestamp::ZERO,
+            bursts: 0,
+        })
+    }
+
+    /// Processes the frames of one burst, whoever owns their flows, and gives them back.
+    pub fn run_burst<B: Batch>(&mut self, batch: &mut B) {
+        self.parse(batch);
+        self.handle_parsed(batch);
+        batch.clear();
+    }
+
+    /// Lets time pass without packets: flows whose timeout is over are removed.
+    pub fn run_clock(&mut self, now: Timestamp) {
+        self.clock = self.clock.max(now);
+        self.shard.handle_clock(now, &mut self.host);
+    }
+
+    /// Ends every flow, then tells the actors.
+    pub fn finish(&mut self) {
+        self.end_flows();
+        self.finish_actors();
+    }
+
+    /// The figures so far.
+    pub fn snapshot(&self) -> ShardSnapshot {
+        let mut snapshot = ShardSnapshot::default();
+        self.fill(&mut snapshot);
+        snapshot
+    }
+
+    /// Parses the frames of a burst; the packets are in [`parsed_mut`](Self::parsed_mut) afterwards.
+    pub(crate) fn parse<B: Batch>(&mut self, batch: &B) {
+        self.bursts += 1;
+        self.ingress.parse(batch, &mut self.parsed);
+        if let Some(last) = self.parsed.packets.last() {
+            self.clock = self.clock.max(last.clock);
+        }
+    }
+
+    /// The packets of the burst at hand.
+    pub(crate) fn parsed_mut(&mut self) -> &mut Parsed {
+        &mut self.parsed
+    }
+
+    /// Processes the packets that [`parse`](Self::parse) found in `batch` and nobody took away since.
+    pub(crate) fn handle_parsed<B: Batch>(&mut self, batch: &B) {
+        if self.parsed.packets.is_empty() {
+            // All of the burst went to other shards, or nothing of it was a packet. Time passes here as well.
+            return self.shard.handle_clock(self.clock, &mut self.host);
+        }
+        handle(&mut self.shard, &mut self.host, &self.parsed, batch);
+    }
+
+    /// Processes packets that another shard parsed.
+    pub(crate) fn handle_bundle<B: Batch>(&mut self, parsed: &Parsed, batch: &B) {
+        if let Some(last) = parsed.packets.last() {
+            self.clock = self.clock.max(last.clock);
+        }
+        handle(&mut self.shard, &mut self.host, parsed, batch);
+    }
+
+    /// First half of [`finish`](Self::finish): the last deliveries.
+    pub(crate) fn end_flows(&mut self) {
+        self.shard.finish(&mut self.host);
+    }
+
+    /// Second half of [`finish`](Self::finish).
+    pub(crate) fn finish_actors(&mut self) {
+        self.host.finish();
+    }
+
+    /// Writes the figures it knows into `snapshot`, and leaves the others. Allocates the first time only.
+    pub(crate) fn fill(&self, snapshot: &mut ShardSnapshot) {
+        snapshot.shard = self.number;
+        snapshot.ingress = *self.ingress.counters();
+        snapshot.drops = *self.ingress.drops();
+        snapshot.drops += *self.shard.drops();
+        snapshot.counters = *self.shard.counters();
+        snapshot.events = self.shard.events();
+        snapshot.flows = self.shard.flows();
+        snapshot.buffered_bytes = self.shard.buffered_bytes();
+        snapshot.bursts = self.bursts;
+        snapshot.clock = self.clock;
+        snapshot.actor_panics.clear();
+        snapshot.actor_panics.extend(self.host.panics());
+    }
+}
+
+fn handle<B: Batch>(shard: &mut Shard, host: &mut ActorHost, parsed: &Parsed, batch: &B) {
+    let bytes: ArrayVec<&[u8], BURST_MAX> = parsed
+        .packets
+        .iter()
+        .map(|packet| bytes_of(packet, parsed, batch))
+        .collect();
+    shard.handle_burst(&parsed.packets, &bytes, &parsed.encapsulations, host);
+}
+
+#[inline]
+fn bytes_of<'a, B: Batch>(packet: &Packet, parsed: &'a Parsed, batch: &'a B) -> &'a [u8] {
+    match packet.buffer {
+        Buffer::Frame(index) => batch.frame(usize::from(index)).bytes,
+        Buffer::Datagram(index) => &parsed.datagrams[usize::from(index)],
+    }
+}

@@ -1,0 +1,6 @@
+//! Whole shards on threads: every packet once, at its owner, in order; books, back-pressure, stopping, containment.
+
+mod containment;
+mod handover;
+mod lifecycle;
+mod support;

@@ -1,0 +1,158 @@
+//! From settings and actors to a running stack.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mosaic_engine::actor::Actor;
+use mosaic_engine::shard::{OverlapPolicy, Profile};
+use mosaic_engine::wire::{Checksums, KeyDomain};
+use mosaic_port::capture::CaptureFactory;
+use mosaic_port::{Port, PortFactory};
+use mosaic_runtime::{ActorSpec, Plan as Shards};
+
+use crate::config::words::Timeout;
+use crate::config::{Plan, ranges};
+use crate::{Error, Result, Runtime, filter};
+
+/// Collects what to run. Later settings win over earlier ones, a configuration file among them.
+#[derive(Clone, Debug, Default)]
+#[must_use = "nothing runs until `run` or `start` is called"]
+pub struct Builder {
+    plan: Plan,
+    actors: Vec<ActorSpec>,
+}
+
+impl Builder {
+    /// Takes over the TOML file at `path`; see [`config`](crate::config) for its keys.
+    ///
+    /// # Errors
+    /// [`Error::Config`], naming file, line and key.
+    pub fn config_file(mut self, path: impl Into<PathBuf>) -> Result<Self> {
+        self.plan.read_file(path)?;
+        Ok(self)
+    }
+
+    /// Takes over a whole plan, in place of everything set so far but actors.
+    pub fn plan(mut self, plan: Plan) -> Self {
+        self.plan = plan;
+        self
+    }
+
+    /// Reads packets from the capture at `path`, after the captures named before it; `-` is standard input.
+    pub fn capture(mut self, path: impl Into<PathBuf>) -> Self {
+        self.plan.captures.push(path.into());
+        self
+    }
+
+    /// Reads packets from several captures, one after the other as one source.
+    pub fn captures(mut self, paths: impl IntoIterator<Item = impl Into<PathBuf>>) -> Self {
+        self.plan.captures.extend(paths.into_iter().map(Into::into));
+        self
+    }
+
+    /// Number of shards, 1 to 128; 1 by default.
+    pub fn shards(mut self, shards: u16) -> Self {
+        self.plan.shards = shards;
+        self
+    }
+
+    /// Runs an actor on every shard: `make` makes the instance of the shard of the given number.
+    pub fn actor<A: Actor>(
+        mut self,
+        name: &str,
+        make: impl Fn(u16) -> A + Send + Sync + 'static,
+    ) -> Self {
+        self.actors.push(ActorSpec::new(name, make));
+        self
+    }
+
+    /// Whether checksums are verified; they are by default.
+    pub fn checksums(mut self, checksums: Checksums) -> Self {
+        self.plan.wire.checksums = checksums;
+        self
+    }
+
+    /// Flows end after this time without a packet; `None` disables every timeout. See [`Plan::set_idle_timeout`].
+    /// Rounded up to whole seconds.
+    pub fn idle_timeout(mut self, timeout: Option<Duration>) -> Self {
+        let whole = |time: Duration| time.as_secs() + u64::from(time.subsec_nanos() > 0);
+        self.plan.set_idle_timeout(Timeout { seconds: timeout.map(|time| whole(time).max(1)) });
+        self
+    }
+
+    /// Which segments may add bytes to a stream; [`Profile::Record`] by default.
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.plan.shard.profile = profile;
+        self
+    }
+
+    /// Which copy of a byte counts; the first by default.
+    pub fn overlap(mut self, overlap: OverlapPolicy) -> Self {
+        self.plan.shard.overlap = overlap;
+        self
+    }
+
+    /// Which identifiers join the flow key; none by default.
+    pub fn key(mut self, domain: KeyDomain) -> Self {
+        self.plan.wire.domain = domain;
+        self
+    }
+
+    /// Drops the packets that the pcap-filter `expression` does not pass, before anything else.
+    ///
+    /// # Errors
+    /// [`Error::Filter`], with libpcap's reason.
+    pub fn packet_filter(mut self, expression: &str) -> Result<Self> {
+        self.plan.wire.packet_filter = Some(Arc::new(filter::packets(expression)?));
+        Ok(self)
+    }
+
+    /// Starts, waits until the captures end or SIGINT or SIGTERM comes, lets the shards process what they have, and ends
+    /// every flow. A second signal ends the process at once.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start); and where a capture turned out damaged, after what could be read of it was processed.
+    pub fn run(self) -> Result<()> {
+        let interrupt = crate::control::Interrupt::catch()?;
+        let runtime = self.start()?;
+        runtime.drive(|runtime| {
+            if interrupt.is_asked() {
+                runtime.stop();
+            }
+        });
+        runtime.wait()?.into_result()
+    }
+
+    /// Starts the shards and returns; they run on their own threads.
+    ///
+    /// # Errors
+    /// [`Error::NoSource`], [`Error::Setting`], or [`Error::Runtime`], which covers captures that cannot be opened and
+    /// actors that cannot start.
+    pub fn start(self) -> Result<Runtime> {
+        if self.plan.captures.is_empty() {
+            return Err(Error::NoSource);
+        }
+        let captures = CaptureFactory::new(self.plan.captures.clone());
+        self.start_on(vec![Some(Box::new(captures))])
+    }
+
+    /// As [`start`](Self::start), but receives from `ports`, by shard number, instead of from captures.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] or [`Error::Runtime`].
+    pub fn start_on<F>(self, ports: Vec<Option<Box<F>>>) -> Result<Runtime>
+    where
+        F: PortFactory + 'static,
+        <F::Port as Port>::Batch: 'static,
+    {
+        let Plan { shards, idle, pin, on_panic, wire, mut shard, .. } = self.plan;
+        shard.hash_seed = RandomState::new().build_hasher().finish();
+        let shards = crate::config::check(u64::from(shards), &ranges::SHARDS)
+            .map_err(|source| Error::Setting { key: "shards", source })?;
+        let plan =
+            Shards { ports, actors: self.actors, idle, pin, on_panic, ..Shards::new(shards, wire, shard) };
+        Ok(Runtime::new(mosaic_runtime::start(plan)?))
+    }
+}

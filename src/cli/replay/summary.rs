@@ -1,0 +1,267 @@
+//! The summary for humans.
+
+use std::fmt::{self, Write as _};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use comfy_table::{CellAlignment, Table, presets};
+use indicatif::{HumanBytes, HumanCount};
+use mosaic_engine::event::EventSet;
+use mosaic_port::Timestamp;
+
+use super::tally::Tally;
+use crate::Snapshot;
+
+/// Everything the summary tells.
+pub(super) struct Summary<'a> {
+    pub(super) captures: &'a [PathBuf],
+    pub(super) figures: &'a Snapshot,
+    pub(super) tally: &'a Tally,
+}
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.overview(f)?;
+        self.protocols(f)?;
+        self.events(f)?;
+        self.top(f)?;
+        self.drops(f)
+    }
+}
+
+impl Summary<'_> {
+    fn overview(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (ingress, counters) = (self.figures.ingress(), self.figures.counters());
+        let captures: Vec<_> = self.captures.iter().map(|path| path.display().to_string()).collect();
+        let mut table = table(&["", ""]);
+        table.add_row(["captures", &captures.join(", ")]);
+        table.add_row(["packets", &count_and_bytes(ingress.received_frames, ingress.received_bytes)]);
+        table.add_row(["in flows", &count_and_bytes(counters.consumed, counters.ip_bytes)]);
+        if let Some((first, last)) = self.tally.span() {
+            table.add_row(["first packet", &time(first)]);
+            table.add_row(["last packet", &format!("{}, {} later", time(last), duration(last.since(first)))]);
+        }
+        table.add_row(["TCP payload", &HumanBytes(counters.payload_bytes).to_string()]);
+        table.add_row(["in streams", &HumanBytes(counters.stream_bytes).to_string()]);
+        for (name, count) in [
+            ("missing bytes", counters.gap_bytes),
+            ("holes", counters.gaps),
+            ("late bytes", counters.late_bytes),
+            ("retransmissions", counters.retransmissions),
+            ("out of order", counters.out_of_order),
+            ("invalid segments", counters.invalid_segments),
+            ("fragments", ingress.fragments_absorbed),
+            ("datagrams reassembled", ingress.datagrams_reassembled),
+            ("datagrams incomplete", ingress.datagrams_expired + ingress.datagrams_evicted),
+        ] {
+            if count > 0 {
+                table.add_row([name, &HumanCount(count).to_string()]);
+            }
+        }
+        if self.figures.shards.len() > 1 {
+            let handed_over = HumanCount(self.figures.hand_over().taken_in);
+            let shards = format!("{}, {handed_over} packets handed over", self.figures.shards.len());
+            table.add_row(["shards", &shards]);
+        }
+        writeln!(f, "{}", trimmed(&table))
+    }
+
+    fn protocols(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let protocols = self.tally.protocols();
+        if protocols.is_empty() {
+            return writeln!(f, "\nno flows");
+        }
+        let mut by_protocol = table(&["protocol", "flows", "packets", "bytes", "payload"]);
+        for (proto, counts) in protocols {
+            by_protocol.add_row([
+                proto.to_string(),
+                HumanCount(counts.flows).to_string(),
+                HumanCount(counts.packets).to_string(),
+                HumanBytes(counts.ip_bytes).to_string(),
+                HumanBytes(counts.payload_bytes).to_string(),
+            ]);
+        }
+        right(&mut by_protocol, 1..5);
+        let mut ends = table(&["flows by end", "flows"]);
+        for (end, flows) in self.tally.ends() {
+            ends.add_row([end.to_owned(), HumanCount(flows).to_string()]);
+        }
+        right(&mut ends, 1..2);
+        writeln!(f, "\n{}\n\n{}", trimmed(&by_protocol), trimmed(&ends))
+    }
+
+    fn events(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut events = table(&["event", "times"]);
+        for (name, times) in EventSet::EVENT_NAMES.into_iter().zip(self.figures.events()) {
+            if times > 0 {
+                events.add_row([name.to_owned(), HumanCount(times).to_string()]);
+            }
+        }
+        right(&mut events, 1..2);
+        writeln_unless_empty(f, &events)
+    }
+
+    fn top(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut top = table(&["largest flows", "client", "server", "packets", "bytes", "lasted"]);
+        for flow in self.tally.top() {
+            top.add_row([
+                flow.proto.to_string(),
+                flow.client.to_string(),
+                flow.server.to_string(),
+                HumanCount(flow.packets).to_string(),
+                HumanBytes(flow.ip_bytes).to_string(),
+                duration(flow.duration),
+            ]);
+        }
+        right(&mut top, 3..6);
+        writeln_unless_empty(f, &top)
+    }
+
+    fn drops(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut drops = table(&["packets not in flows", "packets"]);
+        for (reason, packets) in self.figures.drops().iter() {
+            if packets > 0 {
+                drops.add_row([drop_phrase(reason).to_owned(), HumanCount(packets).to_string()]);
+            }
+        }
+        right(&mut drops, 1..2);
+        writeln_unless_empty(f, &drops)
+    }
+}
+
+/// What was lost because a bound was hit, a line each: results are then not what they would be without the bound.
+pub(super) fn bounds_hit(figures: &Snapshot) -> Vec<String> {
+    let (counters, ingress, drops) = (figures.counters(), figures.ingress(), figures.drops());
+    let mut lines = Vec::new();
+    for (times, what) in [
+        (counters.flows_evicted, "flows were pushed out of the full flow table (--flows)"),
+        (drops.table_full, "packets found the flow table full (--flows)"),
+        (
+            counters.bounds_hit,
+            "times a bound on buffered bytes or holes was hit (--side-bytes, --out-of-order-bytes, --holes, \
+             --buffered-bytes)",
+        ),
+        (counters.overrun_bytes, "bytes were lost to a reader that did not keep up (--side-bytes)"),
+        (ingress.datagrams_evicted, "fragmented datagrams were given up for lack of room (--fragments)"),
+        (drops.fragment_bound, "fragments found no room (--fragments)"),
+        (figures.hand_over().ring_dropped, "packets were dropped between shards"),
+    ] {
+        if times > 0 {
+            lines.push(format!("{} {what}", HumanCount(times)));
+        }
+    }
+    lines
+}
+
+/// A reason of [`Drops`](mosaic_engine::counters::Drops) in words.
+fn drop_phrase(reason: &'static str) -> &'static str {
+    match reason {
+        "packet_filter" => "refused by --packet-filter",
+        "link_type" => "unknown link type",
+        "not_ip" => "no IP inside",
+        "malformed" => "malformed",
+        "too_deep" => "too many layers",
+        "ip_checksum" => "wrong IP checksum (--checksums ignore keeps them)",
+        "transport_checksum" => "wrong TCP or UDP checksum (--checksums ignore keeps them)",
+        "fragment_invalid" => "invalid fragment",
+        "fragment_bound" => "no room for a fragment",
+        "table_full" => "flow table full",
+        other => other,
+    }
+}
+
+/// A plain table: columns, spaces between them, no lines. Without headings where they are empty.
+fn table(headings: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    if headings.iter().any(|heading| !heading.is_empty()) {
+        table.set_header(headings);
+    }
+    table
+}
+
+/// Aligns columns of numbers.
+fn right(table: &mut Table, columns: std::ops::Range<usize>) {
+    for column in table.column_iter_mut().skip(columns.start).take(columns.len()) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+}
+
+/// The table, without the space around its lines.
+fn trimmed(table: &Table) -> String {
+    let without_padding = |line: String| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned();
+    let lines: Vec<_> = table.lines().map(without_padding).collect();
+    lines.join("\n")
+}
+
+fn writeln_unless_empty(f: &mut fmt::Formatter<'_>, table: &Table) -> fmt::Result {
+    if table.row_count() == 0 { Ok(()) } else { writeln!(f, "\n{}", trimmed(table)) }
+}
+
+fn count_and_bytes(count: u64, bytes: u64) -> String {
+    format!("{}, {}", HumanCount(count), HumanBytes(bytes))
+}
+
+/// UTC, to the microsecond.
+fn time(time: Timestamp) -> String {
+    humantime::format_rfc3339_micros(SystemTime::UNIX_EPOCH + time.since(Timestamp::ZERO)).to_string()
+}
+
+/// With three or four digits, and the unit that suits them.
+fn duration(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = match duration.as_secs() {
+        0 if duration.is_zero() => write!(text, "0 s"),
+        0 if seconds < 0.001 => write!(text, "{:.0} µs", seconds * 1e6),
+        0 => write!(text, "{:.1} ms", seconds * 1e3),
+        1..=119 => write!(text, "{seconds:.2} s"),
+        whole => write!(text, "{}", humantime::format_duration(Duration::from_secs(whole))),
+    };
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mosaic_engine::counters::Drops;
+    use mosaic_runtime::ShardSnapshot;
+
+    #[test]
+    fn durations_have_the_unit_that_suits_them() {
+        for (nanos, text) in [
+            (0, "0 s"),
+            (1_500, "2 µs"),
+            (1_250_000, "1.2 ms"),
+            (1_500_000_000, "1.50 s"),
+            (3_725_000_000_000, "1h 2m 5s"),
+        ] {
+            assert_eq!(duration(Duration::from_nanos(nanos)), text);
+        }
+    }
+
+    #[test]
+    fn every_drop_reason_has_a_phrase() {
+        for name in Drops::NAMES.iter().filter(|name| **name != "malformed") {
+            assert_ne!(drop_phrase(name), *name);
+        }
+    }
+
+    #[test]
+    fn bounds_that_were_hit_are_told_and_others_are_not() {
+        let mut shard = ShardSnapshot::default();
+        assert!(bounds_hit(&Snapshot { shards: vec![shard.clone()] }).is_empty());
+        shard.counters.flows_evicted = 1_234;
+        let lines = bounds_hit(&Snapshot { shards: vec![shard] });
+        assert_eq!(lines, ["1,234 flows were pushed out of the full flow table (--flows)"]);
+    }
+
+    #[test]
+    fn an_empty_capture_has_a_summary() {
+        let summary =
+            Summary { captures: &["a.pcap".into()], figures: &Snapshot::default(), tally: &Tally::default() };
+        let text = summary.to_string();
+        assert!(text.contains("a.pcap") && text.contains("no flows"), "{text}");
+    }
+}

@@ -1,0 +1,321 @@
+//! The shape of a configuration file, and its way into a [`Plan`].
+
+use std::net::SocketAddr;
+use std::ops::{Range, RangeInclusive};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::plan::{Plan, check, ranges};
+use super::words::{Checksums, Idle, KeyPart, OnPanic, Overlap, Pin, Profile, Timeout};
+use crate::filter;
+
+/// A configuration file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// It cannot be read.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// It is not TOML, has a key that does not exist, or a value that is not possible.
+    #[error("{}:{line}: {key}{}{reason}", path.display(), if key.is_empty() { "" } else { ": " })]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// Section and key, as in `flows.flows_max`; empty where the fault lies in none.
+        key: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    source: Source,
+    runtime: Runtime,
+    packets: Packets,
+    flows: Flows,
+    streams: Streams,
+    timeouts: TimeoutsSection,
+    metrics: Metrics,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Source {
+    captures: Vec<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Runtime {
+    shards: Option<Spanned<u64>>,
+    idle: Option<Idle>,
+    pin: Option<Pin>,
+    on_panic: Option<OnPanic>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Packets {
+    checksums: Option<Checksums>,
+    filter: Option<Spanned<String>>,
+    key: Option<Vec<KeyPart>>,
+    fragments_max: Option<Spanned<u64>>,
+    fragment_timeout_s: Option<Spanned<u64>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Flows {
+    flows_max: Option<Spanned<u64>>,
+    profile: Option<Profile>,
+    midstream: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Streams {
+    overlap: Option<Overlap>,
+    side_bytes_max: Option<Spanned<u64>>,
+    out_of_order_bytes_max: Option<Spanned<u64>>,
+    holes_max: Option<Spanned<u64>>,
+    buffered_bytes_max: Option<Spanned<u64>>,
+    gap_grace_ms: Option<Spanned<u64>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct TimeoutsSection {
+    opening_s: Option<Timeout>,
+    established_s: Option<Timeout>,
+    closing_s: Option<Timeout>,
+    closed_s: Option<Timeout>,
+    datagram_s: Option<Timeout>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Metrics {
+    listen: Option<SocketAddr>,
+}
+
+impl Plan {
+    /// Takes over what the TOML file at `path` says; see the [module](super) for its keys.
+    ///
+    /// # Errors
+    /// [`ConfigError`], naming file, line and key. The plan may then have taken over a part.
+    pub fn read_file(&mut self, path: impl Into<PathBuf>) -> Result<(), ConfigError> {
+        let path = path.into();
+        match std::fs::read_to_string(&path) {
+            Ok(text) => self.read_text(&path, &text),
+            Err(source) => Err(ConfigError::Io { path, source }),
+        }
+    }
+
+    /// As [`read_file`](Self::read_file), from text that came from `path`.
+    pub(crate) fn read_text(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
+        let place = Place { path, text };
+        let file: File = toml::from_str(text)
+            .map_err(|error| place.error(error.span().unwrap_or_default(), error.message().to_owned()))?;
+        if !file.source.captures.is_empty() {
+            self.captures = file.source.captures;
+        }
+        self.take_runtime(&file.runtime, &place)?;
+        self.take_packets(&file.packets, &place)?;
+        self.take_flows(&file.flows, &place)?;
+        self.take_streams(&file.streams, &place)?;
+        self.take_timeouts(&file.timeouts);
+        self.metrics = file.metrics.listen.or(self.metrics);
+        Ok(())
+    }
+
+    fn take_runtime(&mut self, runtime: &Runtime, place: &Place<'_>) -> Result<(), ConfigError> {
+        place.number(&mut self.shards, runtime.shards.as_ref(), &ranges::SHARDS)?;
+        replace(&mut self.idle, runtime.idle);
+        replace(&mut self.pin, runtime.pin);
+        replace(&mut self.on_panic, runtime.on_panic);
+        Ok(())
+    }
+
+    fn take_packets(&mut self, packets: &Packets, place: &Place<'_>) -> Result<(), ConfigError> {
+        replace(&mut self.wire.checksums, packets.checksums);
+        if let Some(expression) = &packets.filter {
+            let filter = filter::packets(expression.get_ref());
+            let filter = filter.map_err(|error| place.error(expression.span(), error.to_string()))?;
+            self.wire.packet_filter = Some(Arc::new(filter));
+        }
+        if let Some(parts) = &packets.key {
+            self.wire.domain = KeyPart::domain(parts);
+        }
+        place.number(&mut self.wire.fragments_max, packets.fragments_max.as_ref(), &ranges::FRAGMENTS)?;
+        let mut seconds = self.wire.fragment_timeout_ns / 1_000_000_000;
+        place.number(&mut seconds, packets.fragment_timeout_s.as_ref(), &ranges::FRAGMENT_TIMEOUT_S)?;
+        self.wire.fragment_timeout_ns = seconds * 1_000_000_000;
+        Ok(())
+    }
+
+    fn take_flows(&mut self, flows: &Flows, place: &Place<'_>) -> Result<(), ConfigError> {
+        place.number(&mut self.shard.flows_max, flows.flows_max.as_ref(), &ranges::FLOWS)?;
+        replace(&mut self.shard.profile, flows.profile);
+        replace(&mut self.shard.midstream, flows.midstream);
+        Ok(())
+    }
+
+    fn take_streams(&mut self, streams: &Streams, place: &Place<'_>) -> Result<(), ConfigError> {
+        replace(&mut self.shard.overlap, streams.overlap);
+        let mut side_bytes = self.shard.side_bytes_max;
+        place.number(&mut side_bytes, streams.side_bytes_max.as_ref(), &ranges::SIDE_BYTES)?;
+        self.set_side_bytes_max(side_bytes);
+        // What lies beyond a hole is part of what the side may hold.
+        let beyond_hole = *ranges::SIDE_BYTES.start()..=self.shard.side_bytes_max as u64;
+        let out_of_order = streams.out_of_order_bytes_max.as_ref();
+        place.number(&mut self.shard.out_of_order_bytes_max, out_of_order, &beyond_hole)?;
+        place.number(&mut self.shard.holes_max, streams.holes_max.as_ref(), &ranges::HOLES)?;
+        let buffered = streams.buffered_bytes_max.as_ref();
+        place.number(&mut self.shard.buffered_bytes_max, buffered, &ranges::BUFFERED_BYTES)?;
+        let mut millis = self.shard.gap_grace_ns / 1_000_000;
+        place.number(&mut millis, streams.gap_grace_ms.as_ref(), &ranges::GAP_GRACE_MS)?;
+        self.shard.gap_grace_ns = millis * 1_000_000;
+        Ok(())
+    }
+
+    fn take_timeouts(&mut self, section: &TimeoutsSection) {
+        let timeouts = &mut self.shard.timeouts;
+        for (target, value) in [
+            (&mut timeouts.opening_ns, section.opening_s),
+            (&mut timeouts.established_ns, section.established_s),
+            (&mut timeouts.closing_ns, section.closing_s),
+            (&mut timeouts.closed_ns, section.closed_s),
+            (&mut timeouts.datagram_ns, section.datagram_s),
+        ] {
+            if let Some(timeout) = value {
+                *target = timeout.nanos();
+            }
+        }
+    }
+}
+
+fn replace<T, W: Into<T> + Copy>(target: &mut T, word: Option<W>) {
+    if let Some(word) = word {
+        *target = word.into();
+    }
+}
+
+/// Where values came from, for errors.
+struct Place<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+impl Place<'_> {
+    fn number<T: TryFrom<u64>>(
+        &self,
+        target: &mut T,
+        value: Option<&Spanned<u64>>,
+        range: &RangeInclusive<u64>,
+    ) -> Result<(), ConfigError> {
+        if let Some(value) = value {
+            *target = check(*value.get_ref(), range).map_err(|error| self.error(value.span(), error.to_string()))?;
+        }
+        Ok(())
+    }
+
+    fn error(&self, span: Range<usize>, reason: String) -> ConfigError {
+        let before = &self.text[..self.text.floor_char_boundary(span.start)];
+        ConfigError::Content {
+            path: self.path.to_owned(),
+            line: before.matches('\n').count() + 1,
+            key: self.key_at(before.rfind('\n').map_or(0, |at| at + 1)),
+            reason,
+        }
+    }
+
+    /// Section and key of the line that begins at byte `line_start`; what there is of them.
+    fn key_at(&self, line_start: usize) -> String {
+        let is_section = |line: &&str| line.starts_with('[');
+        let section = self.text[..line_start].lines().rev().map(str::trim).find(is_section);
+        let section = section.map(|line| line.trim_matches(['[', ']']).trim());
+        let line = self.text[line_start..].lines().next().unwrap_or_default().trim();
+        let key = line.split_once('=').map(|(key, _)| key.trim());
+        match (section, key) {
+            _ if is_section(&line) => line.trim_matches(['[', ']']).to_owned(),
+            (Some(section), Some(key)) => format!("{section}.{key}"),
+            (Some(name), None) | (None, Some(name)) => name.to_owned(),
+            (None, None) => String::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mosaic_engine::shard::{OverlapPolicy, Profile as EngineProfile};
+
+    fn read(text: &str) -> Result<Plan, String> {
+        let mut plan = Plan::default();
+        plan.read_text(Path::new("mosaic.toml"), text).map(|()| plan).map_err(|error| error.to_string())
+    }
+
+    /// The example of the module's documentation is one that works, and is complete.
+    #[test]
+    fn the_documented_file_is_read() {
+        let documented: String = include_str!("mod.rs")
+            .lines()
+            .skip_while(|line| *line != "//! ```toml")
+            .skip(1)
+            .take_while(|line| *line != "//! ```")
+            .map(|line| line.trim_start_matches("//!").trim_start().to_owned() + "\n")
+            .collect();
+        let plan = read(&documented).unwrap();
+        assert_eq!(plan.captures.len(), 2);
+        assert_eq!(plan.shards, 2);
+        assert!(plan.wire.packet_filter.is_some() && plan.wire.domain.vlan && plan.wire.domain.tunnel);
+        assert_eq!(plan.shard.timeouts, Plan::default().shard.timeouts, "the documented timeouts are the defaults");
+        assert_eq!(plan.metrics, Some("127.0.0.1:9464".parse().unwrap()));
+    }
+
+    #[test]
+    fn every_section_arrives() {
+        let plan = read(
+            "[streams]\noverlap = \"last\"\nside_bytes_max = 8192\nholes_max = 7\ngap_grace_ms = 5\n\
+             [flows]\nprofile = \"receiver\"\nmidstream = false\nflows_max = 10\n[timeouts]\nclosed_s = \"never\"\n",
+        )
+        .unwrap();
+        assert_eq!((plan.shard.overlap, plan.shard.profile), (OverlapPolicy::Last, EngineProfile::Receiver));
+        assert_eq!((plan.shard.side_bytes_max, plan.shard.out_of_order_bytes_max), (8192, 8192));
+        assert_eq!((plan.shard.holes_max, plan.shard.gap_grace_ns, plan.shard.flows_max), (7, 5_000_000, 10));
+        assert_eq!(plan.shard.timeouts.closed_ns, None);
+        assert!(!plan.shard.midstream);
+    }
+
+    #[test]
+    fn errors_name_file_line_and_key() {
+        for (text, expected) in [
+            ("[runtime]\nshards = 0\n", "mosaic.toml:2: runtime.shards: is 0, must be 1 to 128"),
+            ("\n[flows]\n\nflows_max = \"many\"\n", "mosaic.toml:4: flows.flows_max: invalid type: string \"many\""),
+            ("[flows]\nflow_max = 1\n", "mosaic.toml:2: flows.flow_max: unknown field `flow_max`"),
+            ("[flow]\n", "mosaic.toml:1: flow: unknown field `flow`"),
+            ("[timeouts]\nclosed_s = 0\n", "mosaic.toml:2: timeouts.closed_s: must be a number of seconds"),
+            ("[packets]\nfilter = \"tcp prot 80\"\n", "mosaic.toml:2: packets.filter: filter \"tcp prot 80\": syntax error"),
+            ("[streams]\nside_bytes_max = 4096\nout_of_order_bytes_max = 8192\n", "mosaic.toml:3: streams.out_of_order"),
+            ("[runtime\nshards = 1\n", "mosaic.toml:1: runtime: "),
+            ("[runtime]\nidle = \"lazy\"\n", "mosaic.toml:2: runtime.idle: unknown variant `lazy`"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.starts_with(expected), "{error}");
+        }
+        let error = Plan::default().read_file("/nowhere/mosaic.toml").unwrap_err().to_string();
+        assert!(error.starts_with("/nowhere/mosaic.toml: "), "{error}");
+    }
+}

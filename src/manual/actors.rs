@@ -1,0 +1,89 @@
+//! How to write an application.
+//!
+//! An application is one or more types that implement [`Actor`](crate::prelude::Actor). Each shard has an instance of its own and calls it
+//! on its own thread, so that an actor needs no locks; what instances share, they share by channels or atomics of their
+//! own choosing.
+//!
+//! ```
+//! use std::sync::mpsc::{Sender, channel};
+//! use mosaic::prelude::*;
+//!
+//! /// Reports connections that were opened and never answered.
+//! struct Unanswered {
+//!     found: Sender<(Endpoint, Endpoint)>,
+//! }
+//!
+//! /// Kept for each flow; `Default` when it begins, dropped when it is over.
+//! #[derive(Default)]
+//! struct Seen {
+//!     answered: bool,
+//! }
+//!
+//! impl Actor for Unanswered {
+//!     type Flow = Seen;
+//!
+//!     fn start(&mut self, shard: &mut ShardContext<'_>) -> Result<(), StartError> {
+//!         shard
+//!             .monitor_stream(Some(mosaic::filter::flows("tcp")?))
+//!             .on(Hook::End, EventSet::CONN_ESTABLISHED | EventSet::CONN_END)
+//!             .open()?;
+//!         Ok(())
+//!     }
+//!
+//!     fn on_event(&mut self, seen: &mut Seen, flow: &mut FlowContext<'_>, event: Event) {
+//!         match event {
+//!             Event::ConnEstablished => seen.answered = true,
+//!             Event::ConnEnd(_) if !seen.answered => {
+//!                 let _ = self.found.send((flow.endpoint(Side::Client), flow.endpoint(Side::Server)));
+//!             }
+//!             _ => {}
+//!         }
+//!     }
+//! }
+//!
+//! # fn main() -> mosaic::Result<()> {
+//! let (found, list) = channel();
+//! # let run = move || -> mosaic::Result<()> {
+//! Runtime::builder()
+//!     .capture("monday.pcap")
+//!     .shards(2)
+//!     .actor("unanswered", move |_shard| Unanswered { found: found.clone() })
+//!     .run()?;
+//! # Ok(()) };
+//! # drop(run);
+//! for (client, server) in list.try_iter() {
+//!     println!("{client} was not answered by {server}");
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! # Order of calls
+//!
+//! 1. `start`, once: opens monitors. An error here ends the run before it began.
+//! 2. `on_packet` and `on_event` for the flows that a monitor matches, as it asked.
+//! 3. `on_removed` for each of those flows: its summary is final, and no call for it follows.
+//! 4. `finish`, once.
+//!
+//! # Monitors
+//!
+//! [`monitor_stream`](crate::prelude::ShardContext::monitor_stream) takes a filter, or none for all flows. The filter is
+//! asked once, on the packet that opens the flow, after all tunnels are taken off; from then on the flow is monitored or not.
+//! [`filter::flows`](crate::filter::flows) compiles the language that tcpdump uses. A monitor that asks for `NEW_DATA` is a
+//! *reader*: bytes it leaves are kept for it (see [`peeks`](super::peeks)). One that does not costs nothing for each byte.
+//!
+//! # What a callback may do
+//!
+//! A [`FlowContext`](crate::prelude::FlowContext) lends one flow: who talks ([`endpoint`](crate::prelude::FlowContext::endpoint)),
+//! how far TCP came ([`state`](crate::prelude::FlowContext::state)), everything that was counted
+//! ([`summary`](crate::prelude::FlowContext::summary)), the bytes ([`peek`](crate::prelude::FlowContext::peek)). An actor that knows
+//! enough of a flow calls [`stop`](crate::prelude::FlowContext::stop) and hears nothing more of it but `on_removed`.
+//!
+//! `on_packet` answers with a [`Verdict`](crate::prelude::Verdict).
+//!
+//! Callbacks run in the packet's path: they must not block. Send what takes long to a thread of your own.
+//!
+//! # Panics
+//!
+//! A panic in a callback ends neither the shard nor the process. The instance is replaced by a fresh one with default state for
+//! every flow; the panic is counted (`mosaic_actor_panics_total`) and the first one logged. `on_panic` of the
+//! [configuration](super::config) says what becomes of the packet in flight.

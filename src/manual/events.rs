@@ -1,0 +1,63 @@
+//! What can happen to a flow, and when an actor hears of it.
+//!
+//! An [event](mosaic_engine::event::Event) is a fact about one flow. A monitor names the events it wants and the *hook* at which
+//! it wants them; it hears of nothing else.
+//!
+//! | event | happens | with |
+//! |---|---|---|
+//! | `ConnStart` | at the flow's first packet | |
+//! | `ConnEstablished` | when the three-way handshake is complete | |
+//! | `NewData` | when a side's stream has grown in order: once a side and burst | the side that *sent* the bytes |
+//! | `Retransmission` | when a side repeats bytes, a SYN or a FIN, or probes a connection | side, kind, repeated bytes |
+//! | `StateChange` | when the emulated TCP state of a side changes | side, old and new state (RFC 9293) |
+//! | `Error` | when something is wrong in a stream: a gap, a reader overrun, an overlap that differs, an invalid segment | side, what |
+//! | `ConnEnd` | when the flow is closed: once | the reason |
+//! | `LateData` | when bytes join the stream after `ConnEnd`, which captures out of order make possible | side |
+//!
+//! # Order
+//!
+//! For each flow and actor: `ConnStart` comes first. All `NewData` of a burst comes before the `ConnEnd` of that burst, so
+//! that an actor has been offered every byte when it hears of the end. `ConnEnd` comes once. After it a closed flow
+//! lingers in the table, so that late packets still count with it; when it leaves,
+//! [`on_removed`](mosaic_engine::actor::Actor::on_removed) is the last call.
+//!
+//! # Hooks
+//!
+//! | hook | is called |
+//! |---|---|
+//! | `Send` | in the packet's path, after the emulated sender was updated and before the receiver |
+//! | `Receive` | in the packet's path, after the emulated receiver was updated |
+//! | `End` | after the burst, when all its packets have been processed |
+//!
+//! `NewData`, `ConnEnd` and `LateData` exist at `End` only, and asking for them elsewhere is refused when the monitor is
+//! opened.
+//!
+//! # Ends
+//!
+//! | reason | means |
+//! |---|---|
+//! | `Fin` | both sides closed |
+//! | `Reset` | a valid RST |
+//! | `Timeout` | no packet for as long as the timeout of the flow's state |
+//! | `Reopened` | the same addresses and ports opened a new connection |
+//! | `Evicted` | the flow table was full, and this flow the least valuable |
+//! | `SourceEnd` | the capture ended |
+//!
+//! # Gaps
+//!
+//! A capture may lack packets that the receiver did get. A hole that the receiver has acknowledged is waited for one second
+//! of packet time (`gap_grace_ms`), since captures also reorder; then it is skipped and reported as `Error` with
+//! `Gap { offset, len }`, and `NewData` goes on behind it. A hole is also skipped when a bound is hit, and at the flow's end.
+//!
+//! ```
+//! use mosaic::prelude::*;
+//!
+//! /// Counts what is missing.
+//! fn missing(event: Event) -> u64 {
+//!     match event {
+//!         Event::Error { error: StreamError::Gap { len, .. }, .. } => len,
+//!         _ => 0,
+//!     }
+//! }
+//! assert_eq!(missing(Event::Error { side: Side::Server, error: StreamError::Gap { offset: 7, len: 3 } }), 3);
+//! ```

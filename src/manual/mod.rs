@@ -1,0 +1,32 @@
+//! The manual: how mosaic thinks, page by page.
+//!
+//! | page | answers |
+//! |---|---|
+//! | [`architecture`] | what happens to a packet, and what lives where |
+//! | [`events`] | what can happen to a flow, and when an actor hears of it |
+//! | [`actors`] | how to write an application |
+//! | [`peeks`] | how to read streams, and what is copied |
+//! | [`config`] | what can be set, and where |
+//! | [`metrics`] | what can be watched, and what is alarming |
+//! | [`testing`] | how mosaic is tested, and how to test an actor |
+//! | [`performance`] | how fast it is, and how to measure that |
+//!
+//! # The shortest way in
+//!
+//! ```text
+//! cargo run --release -- replay tests/captures/http.pcap
+//! cargo run --example flow_monitor
+//! cargo run --example stream_peek -- tests/captures/http.pcap
+//! ```
+//!
+//! The first prints a summary of a capture; the second a table of its connections; the third what it requested. Copy one of
+//! the examples to begin an application of your own.
+
+pub mod actors;
+pub mod architecture;
+pub mod config;
+pub mod events;
+pub mod metrics;
+pub mod peeks;
+pub mod performance;
+pub mod testing;

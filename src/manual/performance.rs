@@ -1,0 +1,56 @@
+//! How fast it is, and how to measure that.
+//!
+//! # The measure
+//!
+//! The figure that counts is **processor time for each packet**: user and system time of the shard's thread, from the first
+//! packet of a capture that lies indexed in memory to the end of the last delivery, divided by the packets. Reading the
+//! file, making the shard, and ending the flows that are left are not part of it.
+//!
+//! ```text
+//! mosaic bench replay FILE --shards 1 --repeat 5 --actor read --checksums ignore
+//! ```
+//!
+//! repeats the capture after one pass that warms up, each time on a fresh shard, and prints the smallest, the median and
+//! the largest value, with their spread in percent of the median: on a machine that does other things as well, a spread of
+//! more than a few percent means that the run should be repeated. `--json` prints the same as one object.
+//!
+//! | `--actor` | does |
+//! |---|---|
+//! | `none` | nothing: flows are tracked and streams kept in order, nobody listens |
+//! | `count` | counts events other than new data |
+//! | `read` | takes every byte through `peek`, and looks at lengths only |
+//! | `touch` | as `read`, and reads every byte |
+//! | `window:BYTES` | as `read`, retains the last BYTES of each side, and looks into them once for each `NewData` |
+//!
+//! Profile `record`, default bounds and timeouts, checksums ignored unless `--checksums verify`. `payload_bytes` is what the
+//! actor took. *Bytes a flow* is the resident memory that the process gained from before the shards were made to the end of the last burst of
+//! the warm-up pass, divided by the flows then in the tables. With several shards, frames are dealt out to the owners of
+//! their flows beforehand, as a network card does; processor time is summed over the shards.
+//!
+//! # The traces
+//!
+//! Three captures of synthetic traffic, made by an example of this repository; the same seed gives the same capture.
+//!
+//! | trace | stands for | connections | at a time | request | response | reordered | repeated |
+//! |---|---|---|---|---|---|---|---|
+//! | churn | very short connections: the flow table | 400,000 | 100,000 | 64 | 64 | | |
+//! | mixed | a busy link with some loss: everything | 60,000 | 50,000 | 300 | 20,000 | 3 % | 1 % |
+//! | bulk | long transfers: the price of a segment | 1,200 | 1,000 | 200 | 1,000,000 | | |
+//!
+//! ```text
+//! cargo build --release --bin mosaic --example tracegen
+//! target/release/examples/tracegen -o churn.pcap -c 100000 -n 400000 -q 64 -r 64
+//! target/release/examples/tracegen -o mixed.pcap -c 50000 -n 60000 -q 300 -r 20000 -R 3 -X 1
+//! target/release/examples/tracegen -o bulk.pcap -c 1000 -n 1200 -q 200 -r 1000000
+//! for trace in churn mixed bulk; do target/release/mosaic bench replay $trace.pcap --actor read; done
+//! ```
+//!
+//! The bulk trace is 1.3 GB, and lies in memory while it is measured.
+//!
+//! # Benches of single structures
+//!
+//! ```text
+//! cargo bench -p mosaic-engine
+//! ```
+//!
+//! times parsing, flow look-up in a large table and reassembly, each by itself.

@@ -1,0 +1,389 @@
+//! Every metric, once: name, help, unit, labels, and where its value comes from.
+//!
+//! A metric cannot be listed here without being exported, nor exported without being listed. Names begin with `mosaic_`,
+//! use base units (seconds, bytes) and end in `_total` for counters. Each has the label `shard`, and at most one more;
+//! labels take few values: never an address, never a flow.
+
+use mosaic_engine::event::EventSet;
+use mosaic_runtime::ShardSnapshot;
+
+/// How a metric moves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Only upwards, from 0 at the start of the process.
+    Counter,
+    /// Up and down.
+    Gauge,
+}
+
+/// What a metric counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unit {
+    /// Things: frames, packets, flows, events.
+    Count,
+    /// Bytes.
+    Bytes,
+}
+
+/// One metric.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    /// Full name.
+    pub name: &'static str,
+    /// One sentence for `# HELP`.
+    pub help: &'static str,
+    /// How it moves.
+    pub kind: Kind,
+    /// What it counts.
+    pub unit: Unit,
+    /// The label besides `shard`, if any.
+    pub label: Option<&'static str>,
+    source: Source,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    Value(fn(&ShardSnapshot) -> u64),
+    Labelled(fn(&ShardSnapshot, &mut dyn FnMut(&str, u64))),
+}
+
+impl Metric {
+    /// Gives each value of this metric in `snapshot` to `each`, with the value of [`label`](Self::label) (empty without one).
+    pub fn read(&self, snapshot: &ShardSnapshot, each: &mut dyn FnMut(&str, u64)) {
+        match self.source {
+            Source::Value(value) => each("", value(snapshot)),
+            Source::Labelled(values) => values(snapshot, each),
+        }
+    }
+
+    const fn bytes(self) -> Self {
+        Self {
+            unit: Unit::Bytes,
+            ..self
+        }
+    }
+}
+
+const fn counter(
+    name: &'static str,
+    help: &'static str,
+    value: fn(&ShardSnapshot) -> u64,
+) -> Metric {
+    Metric {
+        name,
+        help,
+        kind: Kind::Counter,
+        unit: Unit::Count,
+        label: None,
+        source: Source::Value(value),
+    }
+}
+
+const fn gauge(name: &'static str, help: &'static str, value: fn(&ShardSnapshot) -> u64) -> Metric {
+    Metric {
+        kind: Kind::Gauge,
+        ..counter(name, help, value)
+    }
+}
+
+const fn counter_by(
+    label: &'static str,
+    name: &'static str,
+    help: &'static str,
+    values: fn(&ShardSnapshot, &mut dyn FnMut(&str, u64)),
+) -> Metric {
+    Metric {
+        name,
+        help,
+        kind: Kind::Counter,
+        unit: Unit::Count,
+        label: Some(label),
+        source: Source::Labelled(values),
+    }
+}
+
+/// Every metric.
+pub const METRICS: &[Metric] = &[
+    // What came in.
+    counter(
+        "mosaic_received_frames_total",
+        "Frames taken from ports.",
+        |s| s.ingress.received_frames,
+    ),
+    counter(
+        "mosaic_received_bytes_total",
+        "Bytes of those frames on the wire.",
+        |s| s.ingress.received_bytes,
+    )
+    .bytes(),
+    counter(
+        "mosaic_parsed_packets_total",
+        "Innermost IP packets found in frames.",
+        |s| s.ingress.packets,
+    ),
+    counter_by(
+        "reason",
+        "mosaic_dropped_packets_total",
+        "Frames and packets dropped, each under exactly one reason.",
+        |s, each| {
+            s.drops
+                .iter()
+                .for_each(|(reason, count)| each(reason, count))
+        },
+    ),
+    // IP fragments.
+    counter(
+        "mosaic_fragments_absorbed_total",
+        "IP fragments kept for, or used in, a datagram.",
+        |s| s.ingress.fragments_absorbed,
+    ),
+    counter(
+        "mosaic_datagrams_reassembled_total",
+        "Datagrams put together from fragments.",
+        |s| s.ingress.datagrams_reassembled,
+    ),
+    counter_by(
+        "reason",
+        "mosaic_datagrams_abandoned_total",
+        "Datagrams given up incomplete.",
+        |s, each| {
+            each("expired", s.ingress.datagrams_expired);
+            each("evicted", s.ingress.datagrams_evicted);
+        },
+    ),
+    // Between shards.
+    counter(
+        "mosaic_handed_out_packets_total",
+        "Packets for other shards, including those that found no room.",
+        |s| s.handed_out,
+    ),
+    counter(
+        "mosaic_taken_in_packets_total",
+        "Packets taken in from other shards.",
+        |s| s.taken_in,
+    ),
+    counter(
+        "mosaic_ring_dropped_packets_total",
+        "Packets lost between shards.",
+        |s| s.ring_dropped,
+    ),
+    counter(
+        "mosaic_ring_waits_total",
+        "Bursts held back until another shard had room.",
+        |s| s.ring_waits,
+    ),
+    // Flows.
+    counter(
+        "mosaic_shard_packets_total",
+        "Packets given to the shard, its own and those taken in.",
+        |s| s.counters.packets,
+    ),
+    gauge("mosaic_flows", "Flows in the table.", |s| s.flows as u64),
+    counter("mosaic_flows_started_total", "Flows that began.", |s| {
+        s.counters.flows_started
+    }),
+    counter(
+        "mosaic_flows_removed_total",
+        "Flows that left the table.",
+        |s| s.counters.flows_removed,
+    ),
+    counter(
+        "mosaic_flows_evicted_total",
+        "Flows removed because the table was full.",
+        |s| s.counters.flows_evicted,
+    ),
+    counter(
+        "mosaic_tracked_packets_total",
+        "Packets that belonged to a flow.",
+        |s| s.counters.consumed,
+    ),
+    counter(
+        "mosaic_tracked_bytes_total",
+        "Bytes of those packets, from the innermost IP header on.",
+        |s| s.counters.ip_bytes,
+    )
+    .bytes(),
+    // Streams.
+    counter(
+        "mosaic_payload_bytes_total",
+        "Payload bytes of TCP segments, repetitions included.",
+        |s| s.counters.payload_bytes,
+    )
+    .bytes(),
+    counter(
+        "mosaic_stream_bytes_total",
+        "Bytes that joined a stream.",
+        |s| s.counters.stream_bytes,
+    )
+    .bytes(),
+    counter("mosaic_gaps_total", "Holes skipped in streams.", |s| {
+        s.counters.gaps
+    }),
+    counter("mosaic_gap_bytes_total", "Bytes skipped as missing.", |s| {
+        s.counters.gap_bytes
+    })
+    .bytes(),
+    counter(
+        "mosaic_late_bytes_total",
+        "Bytes that filled a hole after it had been skipped.",
+        |s| s.counters.late_bytes,
+    )
+    .bytes(),
+    counter(
+        "mosaic_retransmissions_total",
+        "Segments that repeated bytes or control bits.",
+        |s| s.counters.retransmissions,
+    ),
+    counter(
+        "mosaic_out_of_order_segments_total",
+        "Segments ahead of the next expected byte.",
+        |s| s.counters.out_of_order,
+    ),
+    counter(
+        "mosaic_invalid_segments_total",
+        "Segments that a receiver must refuse.",
+        |s| s.counters.invalid_segments,
+    ),
+    counter(
+        "mosaic_copied_bytes_total",
+        "Payload bytes copied into stream buffers.",
+        |s| s.counters.copied_bytes,
+    )
+    .bytes(),
+    gauge(
+        "mosaic_buffered_bytes",
+        "Bytes held in stream buffers.",
+        |s| s.buffered_bytes as u64,
+    )
+    .bytes(),
+    counter(
+        "mosaic_overrun_bytes_total",
+        "Bytes lost to readers that did not keep up.",
+        |s| s.counters.overrun_bytes,
+    )
+    .bytes(),
+    counter(
+        "mosaic_bounds_hit_total",
+        "Times a bound on buffered bytes or holes was hit.",
+        |s| s.counters.bounds_hit,
+    ),
+    // Events and actors.
+    counter_by(
+        "event",
+        "mosaic_events_total",
+        "Events raised, one for each that happened.",
+        |s, each| {
+            EventSet::EVENT_NAMES
+                .iter()
+                .zip(s.events)
+                .for_each(|(event, count)| each(event, count));
+        },
+    ),
+    counter_by(
+        "actor",
+        "mosaic_actor_panics_total",
+        "Panics of an actor, each contained.",
+        |s, each| {
+            s.actor_panics
+                .iter()
+                .for_each(|actor| each(&actor.name, actor.panics));
+        },
+    ),
+    // The loop.
+    counter("mosaic_bursts_total", "Bursts that brought frames.", |s| {
+        s.bursts
+    }),
+    counter(
+        "mosaic_idle_polls_total",
+        "Turns of the poll loop that found nothing to do.",
+        |s| s.idle_polls,
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mosaic_engine::counters::IngressCounters;
+    use mosaic_engine::shard::ShardCounters;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_are_unique_and_follow_the_rules() {
+        for (i, metric) in METRICS.iter().enumerate() {
+            let name = metric.name;
+            assert!(
+                METRICS[..i].iter().all(|earlier| earlier.name != name),
+                "{name} twice"
+            );
+            assert!(name.starts_with("mosaic_"), "{name}");
+            assert_eq!(
+                name.ends_with("_total"),
+                metric.kind == Kind::Counter,
+                "{name}"
+            );
+            let is_bytes = name.trim_end_matches("_total").ends_with("_bytes");
+            assert_eq!(is_bytes, metric.unit == Unit::Bytes, "{name}");
+            assert!(metric.help.ends_with('.'), "{name}");
+            assert!(
+                metric
+                    .label
+                    .is_none_or(|label| ["reason", "event", "actor", "port"].contains(&label)),
+                "{name}"
+            );
+        }
+    }
+
+    /// No `..` below: a new counter does not compile here until it has a value, and fails until it is exported.
+    #[test]
+    fn every_counter_is_exported() {
+        let mut next = 1_000;
+        let mut n = || {
+            next += 1;
+            next
+        };
+        let ingress = IngressCounters {
+            received_frames: n(),
+            received_bytes: n(),
+            packets: n(),
+            fragments_absorbed: n(),
+            datagrams_reassembled: n(),
+            datagrams_expired: n(),
+            datagrams_evicted: n(),
+        };
+        let counters = ShardCounters {
+            packets: n(),
+            consumed: n(),
+            ip_bytes: n(),
+            flows_started: n(),
+            flows_removed: n(),
+            flows_evicted: n(),
+            payload_bytes: n(),
+            stream_bytes: n(),
+            gap_bytes: n(),
+            gaps: n(),
+            late_bytes: n(),
+            retransmissions: n(),
+            out_of_order: n(),
+            copied_bytes: n(),
+            overrun_bytes: n(),
+            bounds_hit: n(),
+            invalid_segments: n(),
+        };
+        let snapshot = ShardSnapshot {
+            ingress,
+            counters,
+            ..ShardSnapshot::default()
+        };
+        let mut exported = BTreeSet::new();
+        for metric in METRICS {
+            metric.read(&snapshot, &mut |_, value| drop(exported.insert(value)));
+        }
+        for value in 1_001..=next {
+            assert!(
+                exported.contains(&value),
+                "counter {} in the order above",
+                value - 1_000
+            );
+        }
+    }
+}
