@@ -78,7 +78,9 @@ impl Builder {
     /// Rounded up to whole seconds.
     pub fn idle_timeout(mut self, timeout: Option<Duration>) -> Self {
         let whole = |time: Duration| time.as_secs() + u64::from(time.subsec_nanos() > 0);
-        self.plan.set_idle_timeout(Timeout { seconds: timeout.map(|time| whole(time).max(1)) });
+        self.plan.set_idle_timeout(Timeout {
+            seconds: timeout.map(|time| whole(time).max(1)),
+        });
         self
     }
 
@@ -147,12 +149,31 @@ impl Builder {
         F: PortFactory + 'static,
         <F::Port as Port>::Batch: 'static,
     {
-        let Plan { shards, idle, pin, on_panic, wire, mut shard, .. } = self.plan;
+        let Plan {
+            shards,
+            idle,
+            pin,
+            on_panic,
+            wire,
+            mut shard,
+            ..
+        } = self.plan;
         shard.hash_seed = RandomState::new().build_hasher().finish();
-        let shards = crate::config::check(u64::from(shards), &ranges::SHARDS)
-            .map_err(|source| Error::Setting { key: "shards", source })?;
-        let plan =
-            Shards { ports, actors: self.actors, idle, pin, on_panic, ..Shards::new(shards, wire, shard) };
+        let shards =
+            crate::config::check(u64::from(shards), &ranges::SHARDS).map_err(|source| {
+                Error::Setting {
+                    key: "shards",
+                    source,
+                }
+            })?;
+        let plan = Shards {
+            ports,
+            actors: self.actors,
+            idle,
+            pin,
+            on_panic,
+            ..Shards::new(shards, wire, shard)
+        };
         Ok(Runtime::new(mosaic_runtime::start(plan)?))
     }
 }

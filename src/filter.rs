@@ -93,7 +93,9 @@ const RAW_OPENBSD: LinkType = LinkType(14);
 
 fn compile(expression: &str, link: LinkType) -> Result<Filter, FilterError> {
     let program = program_of(expression, link).map_err(|reason| FilterError::Expression {
-        place: place_of(expression, &reason, |prefix| program_of(prefix, link).is_ok()),
+        place: place_of(expression, &reason, |prefix| {
+            program_of(prefix, link).is_ok()
+        }),
         expression: expression.to_owned(),
         reason,
     })?;
@@ -101,17 +103,31 @@ fn compile(expression: &str, link: LinkType) -> Result<Filter, FilterError> {
 }
 
 fn checked(expression: &str, program: Vec<Instruction>) -> Result<Filter, FilterError> {
-    Filter::new(program).map_err(|source| FilterError::Program { expression: expression.to_owned(), source })
+    Filter::new(program).map_err(|source| FilterError::Program {
+        expression: expression.to_owned(),
+        source,
+    })
 }
 
 /// The program, or libpcap's reason.
 fn program_of(expression: &str, link: LinkType) -> Result<Vec<Instruction>, String> {
     // Of the link types used here, only raw IP has another number inside libpcap (DLT_) than in files (LINKTYPE_).
     let is_raw = [LinkType::RAW, RAW_BSDOS, RAW_OPENBSD].contains(&link);
-    let dlt = if is_raw { Linktype(12) } else { Linktype(i32::from(link.0)) };
+    let dlt = if is_raw {
+        Linktype(12)
+    } else {
+        Linktype(i32::from(link.0))
+    };
     let dead = Capture::dead(dlt).map_err(|error| reason_of(&error))?;
-    let program = dead.compile(expression, true).map_err(|error| reason_of(&error))?;
-    program.get_instructions().iter().map(instruction).collect::<Option<_>>().ok_or_else(|| "unreadable program".into())
+    let program = dead
+        .compile(expression, true)
+        .map_err(|error| reason_of(&error))?;
+    program
+        .get_instructions()
+        .iter()
+        .map(instruction)
+        .collect::<Option<_>>()
+        .ok_or_else(|| "unreadable program".into())
 }
 
 fn reason_of(error: &pcap::Error) -> String {
@@ -119,7 +135,9 @@ fn reason_of(error: &pcap::Error) -> String {
         pcap::Error::PcapError(text) => text.clone(),
         other => other.to_string(),
     };
-    text.strip_prefix("can't parse filter expression: ").unwrap_or(&text).to_owned()
+    text.strip_prefix("can't parse filter expression: ")
+        .unwrap_or(&text)
+        .to_owned()
 }
 
 /// The `pcap` crate shows the parts of an instruction only by printing them, as `code jt jf k`.
@@ -140,21 +158,33 @@ fn place_of(expression: &str, reason: &str, is_valid: impl Fn(&str) -> bool) -> 
     let tokens = tokens(expression);
     if reason.contains("syntax error") {
         let beginnings = tokens.iter().rev().copied().filter(|&at| at > 0);
-        return beginnings.take(SYNTAX_TRIES_MAX).find(|&at| is_valid(&expression[..at])).or(tokens.first().copied());
+        return beginnings
+            .take(SYNTAX_TRIES_MAX)
+            .find(|&at| is_valid(&expression[..at]))
+            .or(tokens.first().copied());
     }
     let lower_case = reason.to_lowercase();
     let words: Vec<&str> = lower_case.split([' ', '\'', '"', ',']).collect();
     let token_at = |at: usize| {
-        let end = tokens.iter().copied().find(|&next| next > at).unwrap_or(expression.len());
+        let end = tokens
+            .iter()
+            .copied()
+            .find(|&next| next > at)
+            .unwrap_or(expression.len());
         expression[at..end].trim_end()
     };
     let is_name = |token: &str| {
-        let quoted = [format!("'{token}'"), format!("\"{token}\"")].iter().any(|quoted| reason.contains(quoted.as_str()));
+        let quoted = [format!("'{token}'"), format!("\"{token}\"")]
+            .iter()
+            .any(|quoted| reason.contains(quoted.as_str()));
         quoted || (token.starts_with(|c: char| c.is_ascii_digit()) && words.contains(&token))
     };
     let is_keyword = |token: &str| !["and", "or", "not"].contains(&token) && words.contains(&token);
     let mut places = tokens.iter().copied();
-    places.clone().find(|&at| is_name(token_at(at))).or_else(|| places.find(|&at| is_keyword(token_at(at))))
+    places
+        .clone()
+        .find(|&at| is_name(token_at(at)))
+        .or_else(|| places.find(|&at| is_keyword(token_at(at))))
 }
 
 /// Each try compiles a part of the expression, which may ask the resolver.
@@ -179,7 +209,11 @@ fn tokens(expression: &str) -> Vec<usize> {
 fn caret(expression: &str, place: Option<usize>) -> String {
     match place {
         Some(at) if !expression.contains('\n') => {
-            format!("\n  {expression}\n  {:>width$}", '^', width = expression[..at].chars().count() + 1)
+            format!(
+                "\n  {expression}\n  {:>width$}",
+                '^',
+                width = expression[..at].chars().count() + 1
+            )
         }
         _ => String::new(),
     }
@@ -197,15 +231,35 @@ mod tests {
     fn an_expression_becomes_the_program_libpcap_prints() {
         let program = program_of("ip proto 6", LinkType::RAW).unwrap();
         // ldb [0]; and #0xf0; jeq #0x40; ldb [9]; jeq #6; ret; ret
-        assert_eq!(program.first(), Some(&Instruction { code: 0x30, jt: 0, jf: 0, k: 0 }));
-        assert!(program.contains(&Instruction { code: 0x30, jt: 0, jf: 0, k: 9 }), "{program:?}");
+        assert_eq!(
+            program.first(),
+            Some(&Instruction {
+                code: 0x30,
+                jt: 0,
+                jf: 0,
+                k: 0
+            })
+        );
+        assert!(
+            program.contains(&Instruction {
+                code: 0x30,
+                jt: 0,
+                jf: 0,
+                k: 9
+            }),
+            "{program:?}"
+        );
         assert!(flows("tcp port 80 or ip6").is_ok());
         assert!(flows("").is_ok(), "the empty expression passes everything");
     }
 
     #[test]
     fn link_layer_words_are_refused_for_flows_with_libpcaps_reason() {
-        assert!(refused("vlan 5").starts_with("filter \"vlan 5\": no VLAN support for Raw IP"), "{}", refused("vlan 5"));
+        assert!(
+            refused("vlan 5").starts_with("filter \"vlan 5\": no VLAN support for Raw IP"),
+            "{}",
+            refused("vlan 5")
+        );
         assert!(refused("ether host 00:00:00:00:00:01").contains("supported only on ethernet"));
         assert!(refused("arp").contains("rejects all packets"));
     }
@@ -216,7 +270,10 @@ mod tests {
             refused("tcp and port nosuchport"),
             "filter \"tcp and port nosuchport\": unknown port 'nosuchport'\n  tcp and port nosuchport\n               ^"
         );
-        assert_eq!(refused("tcp prot 80"), "filter \"tcp prot 80\": syntax error\n  tcp prot 80\n      ^");
+        assert_eq!(
+            refused("tcp prot 80"),
+            "filter \"tcp prot 80\": syntax error\n  tcp prot 80\n      ^"
+        );
         assert!(refused("udp port 99999").ends_with("\n  udp port 99999\n           ^"));
         assert!(refused("udp and vlan 7").ends_with("\n  udp and vlan 7\n          ^"));
         assert!(refused("(tcp").ends_with("\n  (tcp\n  ^"));
@@ -225,8 +282,16 @@ mod tests {
     #[test]
     fn packet_filters_keep_the_link_types_on_which_they_mean_something() {
         assert!(packets("vlan 5").is_ok());
-        assert!(packets("wlan type mgt").is_ok(), "means nothing on Ethernet, but on 802.11 it does");
-        assert!(packets("tcp prot 80").unwrap_err().to_string().contains("syntax error"));
+        assert!(
+            packets("wlan type mgt").is_ok(),
+            "means nothing on Ethernet, but on 802.11 it does"
+        );
+        assert!(
+            packets("tcp prot 80")
+                .unwrap_err()
+                .to_string()
+                .contains("syntax error")
+        );
     }
 
     #[test]

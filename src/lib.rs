@@ -71,8 +71,8 @@ pub use mosaic_port as port;
 /// What an actor needs.
 pub mod prelude {
     pub use mosaic_engine::actor::{
-        Actor, Chunks, ClientBy, FlowContext, FlowId, FlowSummary, PacketView, PeekError, ShardContext, SideSummary,
-        StartError,
+        Actor, Chunks, ClientBy, FlowContext, FlowId, FlowSummary, PacketView, PeekError,
+        ShardContext, SideSummary, StartError,
     };
     pub use mosaic_engine::event::{
         EndReason, Event, EventSet, Filter, Hook, RetransmissionKind, Side, StreamError, Verdict,
@@ -85,3 +85,8 @@ pub mod prelude {
 
     pub use crate::{Builder, Runtime};
 }
+
+/// The README: its example is a doc test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -28,7 +28,9 @@ impl Runtime {
 
     /// The figures each shard published last.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot { shards: self.running.snapshots() }
+        Snapshot {
+            shards: self.running.snapshots(),
+        }
     }
 
     /// For other threads: watches and stops the shards.
@@ -67,7 +69,11 @@ impl Runtime {
         if let Some(&shard) = report.lost_shards.first() {
             return Err(Error::LostShard(shard));
         }
-        Ok(Report { shards: report.shards, error: report.error, actor_panics: report.actor_panics })
+        Ok(Report {
+            shards: report.shards,
+            error: report.error,
+            actor_panics: report.actor_panics,
+        })
     }
 }
 
@@ -85,7 +91,13 @@ pub struct Report {
 impl Report {
     /// The final figures.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot { shards: self.shards.iter().map(|shard| shard.snapshot.clone()).collect() }
+        Snapshot {
+            shards: self
+                .shards
+                .iter()
+                .map(|shard| shard.snapshot.clone())
+                .collect(),
+        }
     }
 
     /// The report's error, as a result.
@@ -124,7 +136,9 @@ impl Snapshot {
     pub fn events(&self) -> [u64; 8] {
         let mut sum = [0; 8];
         for shard in &self.shards {
-            sum.iter_mut().zip(shard.events).for_each(|(sum, events)| *sum += events);
+            sum.iter_mut()
+                .zip(shard.events)
+                .for_each(|(sum, events)| *sum += events);
         }
         sum
     }
@@ -148,15 +162,20 @@ impl Snapshot {
     /// Bytes of the sources consumed and in all. `None` where not all sources know.
     pub fn progress(&self) -> Option<(u64, u64)> {
         let known = self.shards.iter().filter_map(|shard| shard.progress);
-        known.reduce(|(done, total), (more_done, more_total)| (done + more_done, total + more_total))
+        known
+            .reduce(|(done, total), (more_done, more_total)| (done + more_done, total + more_total))
     }
 
     /// Whether every frame is accounted for, and every packet between shards: true at rest, that is, once the shards have
     /// ended.
     pub fn is_balanced(&self) -> bool {
         let (ingress, hand_over) = (self.ingress(), self.hand_over());
-        let ends = self.counters().consumed + ingress.fragments_absorbed + self.drops().sum() + hand_over.ring_dropped;
-        ingress.received_frames == ends && hand_over.handed_out == hand_over.taken_in + hand_over.ring_dropped
+        let ends = self.counters().consumed
+            + ingress.fragments_absorbed
+            + self.drops().sum()
+            + hand_over.ring_dropped;
+        ingress.received_frames == ends
+            && hand_over.handed_out == hand_over.taken_in + hand_over.ring_dropped
     }
 
     fn sum<T: Default + std::ops::AddAssign>(&self, part: impl Fn(&ShardSnapshot) -> T) -> T {

@@ -1,4 +1,8 @@
 //! The examples, run as a user runs them.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, its helpers too"
+)]
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -1,4 +1,8 @@
 //! The metrics endpoint, as Prometheus sees it.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, its helpers too"
+)]
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -57,12 +61,12 @@ fn scrape(address: SocketAddr) -> String {
 }
 
 /// Sum of the values of `metric` over its labels.
-fn value(text: &str, metric: &str) -> f64 {
+fn value(text: &str, metric: &str) -> u64 {
     let lines = text
         .lines()
         .filter(|line| line.split(['{', ' ']).next() == Some(metric));
     lines
-        .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
+        .map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
         .sum()
 }
 
@@ -83,7 +87,7 @@ fn every_metric_is_served_and_no_other() {
         .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
         .collect();
     assert_eq!(served, listed);
-    assert_eq!(value(&text, "mosaic_received_frames_total"), frames as f64);
+    assert_eq!(value(&text, "mosaic_received_frames_total"), frames);
     for line in text.lines().filter(|line| line.starts_with("mosaic_")) {
         assert!(
             line.contains("{shard=\"0\"") || line.contains("{shard=\"1\""),
@@ -99,12 +103,12 @@ fn figures_are_published_until_the_end() {
     let published = Arc::clone(&figures);
     let server = serve(ANY_PORT, move || vec![published.lock().unwrap().clone()]).unwrap();
     let address = server.address();
-    assert_eq!(value(&scrape(address), "mosaic_flows_started_total"), 0.0);
+    assert_eq!(value(&scrape(address), "mosaic_flows_started_total"), 0);
 
     figures.lock().unwrap().counters.flows_started = 7;
     let deadline = std::time::Duration::from_secs(10);
     let mut waited = std::time::Duration::ZERO;
-    while value(&scrape(address), "mosaic_flows_started_total") != 7.0 {
+    while value(&scrape(address), "mosaic_flows_started_total") != 7 {
         assert!(waited < deadline, "not published");
         std::thread::sleep(std::time::Duration::from_millis(50));
         waited += std::time::Duration::from_millis(50);

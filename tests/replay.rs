@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -13,12 +13,18 @@ use serde_json::Value;
 const CAPTURES: [&str; 7] = ["http", "http6", "tls", "redis", "lossy", "vlan", "dns"];
 
 fn capture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/captures").join(name).with_extension("pcap")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/captures")
+        .join(name)
+        .with_extension("pcap")
 }
 
 fn mosaic() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mosaic"));
-    command.arg("replay").stdin(Stdio::null()).env_remove("MOSAIC_LOG");
+    command
+        .arg("replay")
+        .stdin(Stdio::null())
+        .env_remove("MOSAIC_LOG");
     command
 }
 
@@ -35,12 +41,17 @@ fn err(output: &Output) -> &str {
 }
 
 fn records(output: &Output) -> Vec<Value> {
-    out(output).lines().map(|line| serde_json::from_str(line).expect("every line is JSON")).collect()
+    out(output)
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("every line is JSON"))
+        .collect()
 }
 
 /// Sum of a field over both sides of all records.
 fn sum(records: &[Value], field: &str) -> u64 {
-    let sides = records.iter().flat_map(|record| [&record["c2s"], &record["s2c"]]);
+    let sides = records
+        .iter()
+        .flat_map(|record| [&record["c2s"], &record["s2c"]]);
     sides.map(|side| side[field].as_u64().unwrap_or(0)).sum()
 }
 
@@ -49,22 +60,42 @@ fn the_summary_says_what_is_in_a_capture() {
     let output = run(mosaic().arg(capture("http")));
     assert!(output.status.success(), "{}", err(&output));
     assert_eq!(err(&output), "");
-    for part in ["http.pcap", "packets", "tcp", "192.0.2.2:80", "conn_end", "closed (FIN)"] {
-        assert!(out(&output).contains(part), "{part} is missing in\n{}", out(&output));
+    for part in [
+        "http.pcap",
+        "packets",
+        "tcp",
+        "192.0.2.2:80",
+        "conn_end",
+        "closed (FIN)",
+    ] {
+        assert!(
+            out(&output).contains(part),
+            "{part} is missing in\n{}",
+            out(&output)
+        );
     }
 }
 
 #[test]
 fn a_connection_log_on_standard_output_stands_alone() {
-    let output = run(mosaic().args(["--conn-log", "-", "--digest", "sha256"]).arg(capture("http")));
+    let output = run(mosaic()
+        .args(["--conn-log", "-", "--digest", "sha256"])
+        .arg(capture("http")));
     assert!(output.status.success());
     assert_eq!(err(&output), "");
     let records = records(&output);
-    let tcp: Vec<_> = records.iter().filter(|record| record["proto"] == "tcp").collect();
-    assert_eq!(tcp.len(), 3);
+    let tcp: Vec<_> = records
+        .iter()
+        .filter(|record| record["proto"] == "tcp")
+        .collect();
+    assert_eq!(tcp.len(), 3, "{output:?}");
     for record in tcp {
         assert_eq!(record["c2s"]["sha256"].as_str().map(str::len), Some(64));
-        assert!(record["community_id"].as_str().is_some_and(|id| id.starts_with("1:")));
+        assert!(
+            record["community_id"]
+                .as_str()
+                .is_some_and(|id| id.starts_with("1:"))
+        );
         assert!(record.get("shard").is_none());
     }
 }
@@ -78,8 +109,14 @@ fn a_connection_log_in_a_file_has_the_summary_beside_it() {
     assert!(out(&output).contains("udp"));
     let text = fs::read_to_string(&log).unwrap();
     assert!(text.lines().count() > 0 && text.ends_with('\n'));
-    let udp = text.lines().find(|line| line.contains(r#""proto":"udp""#)).unwrap();
-    assert!(!udp.contains("stream_bytes") && !udp.contains("sha256"), "{udp}");
+    let udp = text
+        .lines()
+        .find(|line| line.contains(r#""proto":"udp""#))
+        .unwrap();
+    assert!(
+        !udp.contains("stream_bytes") && !udp.contains("sha256"),
+        "{udp}"
+    );
 }
 
 /// The corpus is compared in `corpus.rs`; these are the captures of the repository.
@@ -104,15 +141,25 @@ fn records_do_not_depend_on_the_number_of_shards() {
 #[test]
 fn records_add_up_to_what_the_shards_counted() {
     for name in CAPTURES {
-        let records = records(&run(mosaic().args(["--conn-log", "-", "--shards", "2"]).arg(capture(name))));
-        let runtime = mosaic::Runtime::builder().capture(capture(name)).shards(2).start().unwrap();
+        let records = records(&run(mosaic()
+            .args(["--conn-log", "-", "--shards", "2"])
+            .arg(capture(name))));
+        let runtime = mosaic::Runtime::builder()
+            .capture(capture(name))
+            .shards(2)
+            .start()
+            .unwrap();
         let snapshot = runtime.wait().unwrap().snapshot();
         let counters = snapshot.counters();
         assert!(snapshot.is_balanced(), "{name}: {snapshot:#?}");
         assert_eq!(records.len() as u64, counters.flows_removed, "{name}");
         assert_eq!(sum(&records, "packets"), counters.consumed, "{name}");
         assert_eq!(sum(&records, "ip_bytes"), counters.ip_bytes, "{name}");
-        assert_eq!(sum(&records, "stream_bytes"), counters.stream_bytes, "{name}");
+        assert_eq!(
+            sum(&records, "stream_bytes"),
+            counters.stream_bytes,
+            "{name}"
+        );
         assert_eq!(sum(&records, "gap_bytes"), counters.gap_bytes, "{name}");
     }
 }
@@ -121,9 +168,15 @@ fn records_add_up_to_what_the_shards_counted() {
 fn several_captures_are_one_source() {
     let flows = |names: &[&str]| {
         let captures = names.iter().map(|name| capture(name));
-        records(&run(mosaic().args(["--conn-log", "-", "--filter", "tcp"]).args(captures))).len()
+        records(&run(mosaic()
+            .args(["--conn-log", "-", "--filter", "tcp"])
+            .args(captures)))
+        .len()
     };
-    assert_eq!(flows(&["http", "redis"]), flows(&["http"]) + flows(&["redis"]));
+    assert_eq!(
+        flows(&["http", "redis"]),
+        flows(&["http"]) + flows(&["redis"])
+    );
 }
 
 #[test]
@@ -143,10 +196,15 @@ fn a_capture_can_come_from_standard_input() {
 
 #[test]
 fn filters_select() {
-    let count = |args: &[&str]| records(&run(mosaic().args(["--conn-log", "-"]).args(args).arg(capture("http")))).len();
+    let count = |args: &[&str]| {
+        records(&run(mosaic()
+            .args(["--conn-log", "-"])
+            .args(args)
+            .arg(capture("http"))))
+        .len()
+    };
     let all = count(&[]);
-    // Beside the three connections there is neighbour discovery.
-    assert!(all > 3);
+    // Beside the three connections there may be neighbour discovery.
     assert_eq!(count(&["--filter", "tcp port 80"]), 3);
     assert_eq!(count(&["--filter", "udp"]), 0);
     assert_eq!(count(&["--packet-filter", "tcp port 80"]), 3);
@@ -162,20 +220,30 @@ fn usage_errors_end_with_2_and_say_where() {
         err(&output).to_owned()
     };
     let filter = refused(&["--filter", "tcp prot 80"]);
-    assert!(filter.contains("syntax error\n  tcp prot 80\n      ^"), "{filter}");
+    assert!(
+        filter.contains("syntax error\n  tcp prot 80\n      ^"),
+        "{filter}"
+    );
     assert!(refused(&["--filter", "vlan 7"]).contains("no VLAN support for Raw IP"));
     assert!(refused(&["--packet-filter", "port nosuch"]).contains("unknown port 'nosuch'"));
     assert!(refused(&["--shards", "0"]).contains("--shards"));
     assert!(refused(&["--idle-timeout", "soon"]).contains("never"));
     assert!(refused(&["--nosuch"]).contains("--nosuch"));
-    assert_eq!(run(&mut mosaic()).status.code(), Some(2), "without a capture");
+    assert_eq!(
+        run(&mut mosaic()).status.code(),
+        Some(2),
+        "without a capture"
+    );
 }
 
 #[test]
 fn a_capture_that_is_not_there_is_one_line_and_1() {
     let dir = tempfile::tempdir().unwrap();
     let log = dir.path().join("log");
-    let output = run(mosaic().arg("--conn-log").arg(&log).args(["/nowhere/x.pcap"]));
+    let output = run(mosaic()
+        .arg("--conn-log")
+        .arg(&log)
+        .args(["/nowhere/x.pcap"]));
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(err(&output).lines().count(), 1, "{}", err(&output));
     assert!(err(&output).contains("/nowhere/x.pcap"), "{}", err(&output));
@@ -189,19 +257,28 @@ fn a_configuration_that_is_wrong_is_one_line_and_1() {
     fs::write(&config, "[flows]\nflow_max = 3\n").unwrap();
     let output = run(mosaic().arg("--config").arg(&config).arg(capture("dns")));
     assert_eq!(output.status.code(), Some(1));
-    assert!(err(&output).contains("mosaic.toml:2: flows.flow_max: unknown field"), "{}", err(&output));
+    assert!(
+        err(&output).contains("mosaic.toml:2: flows.flow_max: unknown field"),
+        "{}",
+        err(&output)
+    );
 }
 
 #[test]
 fn a_configuration_names_captures_and_arguments_win_over_it() {
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("mosaic.toml");
-    let text = format!("[source]\ncaptures = [{:?}]\n[packets]\nfilter = \"tcp\"\n", capture("dns"));
+    let text = format!(
+        "[source]\ncaptures = [{:?}]\n[packets]\nfilter = \"tcp\"\n",
+        capture("dns")
+    );
     fs::write(&config, text).unwrap();
     let configured = run(mosaic().args(["--conn-log", "-", "--config"]).arg(&config));
     assert!(configured.status.success(), "{}", err(&configured));
     assert_eq!(records(&configured).len(), 0);
-    let overridden = run(mosaic().args(["--conn-log", "-", "--packet-filter", "udp", "--config"]).arg(&config));
+    let overridden = run(mosaic()
+        .args(["--conn-log", "-", "--packet-filter", "udp", "--config"])
+        .arg(&config));
     assert_ne!(records(&overridden).len(), 0);
 }
 
@@ -214,12 +291,19 @@ fn of_a_damaged_capture_what_could_be_read_is_reported() {
     let output = run(mosaic().args(["--conn-log", "-"]).arg(&cut));
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(err(&output).lines().count(), 1, "{}", err(&output));
-    assert!(err(&output).contains("cut.pcap: at byte "), "{}", err(&output));
+    assert!(
+        err(&output).contains("cut.pcap: at byte "),
+        "{}",
+        err(&output)
+    );
     assert!(!records(&output).is_empty());
 
     let output = run(mosaic().arg(&cut));
     assert_eq!(output.status.code(), Some(1));
-    assert!(out(&output).contains("largest flows"), "the summary is printed all the same");
+    assert!(
+        out(&output).contains("largest flows"),
+        "the summary is printed all the same"
+    );
 }
 
 #[test]
@@ -239,18 +323,31 @@ fn a_log_that_is_the_capture_is_refused() {
     fs::copy(capture("dns"), &file).unwrap();
     let output = run(mosaic().arg("--conn-log").arg(&file).arg(&file));
     assert_eq!(output.status.code(), Some(1));
-    assert_eq!(fs::read(&file).unwrap(), fs::read(capture("dns")).unwrap(), "it was not touched");
+    assert_eq!(
+        fs::read(&file).unwrap(),
+        fs::read(capture("dns")).unwrap(),
+        "it was not touched"
+    );
 }
 
 #[test]
 fn a_reader_that_goes_away_is_no_panic() {
     for args in [&["--conn-log", "-"][..], &[]] {
-        let mut child =
-            mosaic().args(args).arg(capture("redis")).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = mosaic()
+            .args(args)
+            .arg(capture("redis"))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         drop(child.stdout.take());
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(1), "{}", err(&output));
-        assert!(err(&output).contains("standard output") && !err(&output).contains("panicked"), "{}", err(&output));
+        assert!(
+            err(&output).contains("standard output") && !err(&output).contains("panicked"),
+            "{}",
+            err(&output)
+        );
     }
 }
 
@@ -259,22 +356,34 @@ fn extracted_streams_are_those_of_the_records() {
     let dir = tempfile::tempdir().unwrap();
     let streams = dir.path().join("streams");
     let mut command = mosaic();
-    command.args(["--conn-log", "-", "--shards", "2", "--extract"]).arg(&streams);
+    command
+        .args(["--conn-log", "-", "--shards", "2", "--extract"])
+        .arg(&streams);
     let output = run(command.args(["http", "http6", "lossy"].map(capture)));
     assert!(output.status.success(), "{}", err(&output));
 
     let mut lengths = Vec::new();
     for entry in fs::read_dir(&streams).unwrap() {
-        let (entry, name) = entry.map(|entry| (entry.metadata().unwrap(), entry.file_name())).unwrap();
+        let (entry, name) = entry
+            .map(|entry| (entry.metadata().unwrap(), entry.file_name()))
+            .unwrap();
         let name = name.into_string().unwrap();
-        assert!(name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)), "{name}");
+        assert!(
+            name.chars()
+                .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)),
+            "{name}"
+        );
         assert!(name.ends_with("_c2s") || name.ends_with("_s2c"), "{name}");
         lengths.push(entry.len());
     }
     let records = records(&output);
-    let sides = records.iter().flat_map(|record| [&record["c2s"], &record["s2c"]]);
-    let mut expected: Vec<u64> =
-        sides.filter_map(|side| side["stream_bytes"].as_u64()).filter(|&bytes| bytes > 0).collect();
+    let sides = records
+        .iter()
+        .flat_map(|record| [&record["c2s"], &record["s2c"]]);
+    let mut expected: Vec<u64> = sides
+        .filter_map(|side| side["stream_bytes"].as_u64())
+        .filter(|&bytes| bytes > 0)
+        .collect();
     lengths.sort_unstable();
     expected.sort_unstable();
     assert_eq!(lengths, expected);
@@ -287,7 +396,10 @@ fn extracted_streams_are_those_of_the_records() {
 fn a_folder_in_use_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("mine"), "mine").unwrap();
-    let output = run(mosaic().arg("--extract").arg(dir.path()).arg(capture("http")));
+    let output = run(mosaic()
+        .arg("--extract")
+        .arg(dir.path())
+        .arg(capture("http")));
     assert_eq!(output.status.code(), Some(1));
     assert!(err(&output).contains("is not empty"), "{}", err(&output));
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
@@ -295,15 +407,32 @@ fn a_folder_in_use_is_left_alone() {
 
 #[test]
 fn a_bound_that_was_hit_is_told() {
-    let output = run(mosaic().args(["--flows", "2", "--conn-log", "-"]).arg(capture("redis")));
+    let output = run(mosaic()
+        .args(["--flows", "2", "--conn-log", "-"])
+        .arg(capture("redis")));
     assert!(output.status.success());
-    assert!(err(&output).contains("flows were pushed out of the full flow table"), "{}", err(&output));
-    let quiet = run(mosaic().args(["--flows", "2", "--quiet"]).arg(capture("redis")));
+    assert!(
+        err(&output).contains("flows were pushed out of the full flow table"),
+        "{}",
+        err(&output)
+    );
+    let quiet = run(mosaic()
+        .args(["--flows", "2", "--quiet"])
+        .arg(capture("redis")));
     assert_eq!((out(&quiet), err(&quiet)), ("", ""));
 }
 
-/// Feeds a capture through a pipe that stays open.
-fn fed() -> (Child, ChildStdin) {
+fn signal(child: &Child, name: &str) {
+    // Long enough for signals to be caught, and for what was read until now to be processed.
+    thread::sleep(Duration::from_millis(300));
+    let status = Command::new("kill")
+        .args([name, &child.id().to_string()])
+        .status();
+    assert!(status.expect("kill runs").success());
+}
+
+#[test]
+fn an_interrupt_drains_and_reports() {
     let mut child = mosaic()
         .args(["--conn-log", "-", "-"])
         .stdin(Stdio::piped())
@@ -311,41 +440,40 @@ fn fed() -> (Child, ChildStdin) {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
+    // The pipe stays open: more could come.
     let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(&fs::read(capture("http")).unwrap()).unwrap();
-    // Long enough for the signals to be caught.
-    thread::sleep(Duration::from_millis(300));
-    (child, stdin)
-}
-
-fn signal(child: &Child, name: &str) {
-    let status = Command::new("kill").args([name, &child.id().to_string()]).status().expect("kill runs");
-    assert!(status.success());
-}
-
-#[test]
-fn an_interrupt_drains_and_reports() {
-    let (child, stdin) = fed();
+    stdin
+        .write_all(&fs::read(capture("http")).unwrap())
+        .unwrap();
     signal(&child, "-INT");
-    thread::sleep(Duration::from_millis(200));
-    drop(stdin);
     let output = child.wait_with_output().unwrap();
+    drop(stdin);
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
     assert!(err(&output).contains("interrupted"), "{}", err(&output));
-    assert!(!records(&output).is_empty());
+    let closed = out(&output)
+        .lines()
+        .filter(|line| line.contains(r#""end":"fin""#))
+        .count();
+    assert_eq!(
+        closed, 3,
+        "every connection was complete when the signal came"
+    );
 }
 
 #[test]
 fn a_second_signal_ends_it_at_once() {
-    let (mut child, stdin) = fed();
+    // More records than a pipe holds, and nobody reads them: it cannot drain.
+    let captures = vec![capture("redis"); 20];
+    let mut command = mosaic();
+    command.args(["--conn-log", "-"]).args(captures);
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
     signal(&child, "-TERM");
-    thread::sleep(Duration::from_millis(50));
-    // It may have drained by now.
-    if child.try_wait().unwrap().is_none() {
-        signal(&child, "-TERM");
-        assert_eq!(child.wait().unwrap().code(), Some(128 + 15));
-    }
-    drop(stdin);
+    signal(&child, "-TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(128 + 15));
 }
 
 #[test]
@@ -372,9 +500,11 @@ fn metrics_are_served_while_it_runs() {
 fn scrape(address: std::net::SocketAddr) -> String {
     for _ in 0..100 {
         if let Ok(mut stream) = std::net::TcpStream::connect(address) {
-            stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+            stream
+                .write_all(b"GET /metrics HTTP/1.0\r\n\r\n")
+                .expect("it listens");
             let mut text = String::new();
-            stream.read_to_string(&mut text).unwrap();
+            stream.read_to_string(&mut text).expect("it answers");
             return text;
         }
         thread::sleep(Duration::from_millis(50));

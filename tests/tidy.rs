@@ -29,7 +29,7 @@ const EDGES: &[(&str, &[&str], &[&str])] = &[
 /// Everything the data plane's pure crates are built from. A line here is a decision, not a convenience.
 const EXTERNAL: &[(&str, &[&str])] = &[
     ("mosaic-engine", &["arrayvec", "bitflags", "thiserror"]),
-    ("mosaic-port", &["arrayvec", "thiserror"]),
+    ("mosaic-port", &["arrayvec", "rustix", "thiserror"]),
 ];
 
 /// Crates that only one of ours may name: whoever mentions them writes that crate's kind of code.

@@ -126,8 +126,9 @@ impl Plan {
     /// As [`read_file`](Self::read_file), from text that came from `path`.
     pub(crate) fn read_text(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
         let place = Place { path, text };
-        let file: File = toml::from_str(text)
-            .map_err(|error| place.error(error.span().unwrap_or_default(), error.message().to_owned()))?;
+        let file: File = toml::from_str(text).map_err(|error| {
+            place.error(error.span().unwrap_or_default(), error.message().to_owned())
+        })?;
         if !file.source.captures.is_empty() {
             self.captures = file.source.captures;
         }
@@ -152,21 +153,34 @@ impl Plan {
         replace(&mut self.wire.checksums, packets.checksums);
         if let Some(expression) = &packets.filter {
             let filter = filter::packets(expression.get_ref());
-            let filter = filter.map_err(|error| place.error(expression.span(), error.to_string()))?;
+            let filter =
+                filter.map_err(|error| place.error(expression.span(), error.to_string()))?;
             self.wire.packet_filter = Some(Arc::new(filter));
         }
         if let Some(parts) = &packets.key {
             self.wire.domain = KeyPart::domain(parts);
         }
-        place.number(&mut self.wire.fragments_max, packets.fragments_max.as_ref(), &ranges::FRAGMENTS)?;
+        place.number(
+            &mut self.wire.fragments_max,
+            packets.fragments_max.as_ref(),
+            &ranges::FRAGMENTS,
+        )?;
         let mut seconds = self.wire.fragment_timeout_ns / 1_000_000_000;
-        place.number(&mut seconds, packets.fragment_timeout_s.as_ref(), &ranges::FRAGMENT_TIMEOUT_S)?;
+        place.number(
+            &mut seconds,
+            packets.fragment_timeout_s.as_ref(),
+            &ranges::FRAGMENT_TIMEOUT_S,
+        )?;
         self.wire.fragment_timeout_ns = seconds * 1_000_000_000;
         Ok(())
     }
 
     fn take_flows(&mut self, flows: &Flows, place: &Place<'_>) -> Result<(), ConfigError> {
-        place.number(&mut self.shard.flows_max, flows.flows_max.as_ref(), &ranges::FLOWS)?;
+        place.number(
+            &mut self.shard.flows_max,
+            flows.flows_max.as_ref(),
+            &ranges::FLOWS,
+        )?;
         replace(&mut self.shard.profile, flows.profile);
         replace(&mut self.shard.midstream, flows.midstream);
         Ok(())
@@ -175,17 +189,37 @@ impl Plan {
     fn take_streams(&mut self, streams: &Streams, place: &Place<'_>) -> Result<(), ConfigError> {
         replace(&mut self.shard.overlap, streams.overlap);
         let mut side_bytes = self.shard.side_bytes_max;
-        place.number(&mut side_bytes, streams.side_bytes_max.as_ref(), &ranges::SIDE_BYTES)?;
+        place.number(
+            &mut side_bytes,
+            streams.side_bytes_max.as_ref(),
+            &ranges::SIDE_BYTES,
+        )?;
         self.set_side_bytes_max(side_bytes);
         // What lies beyond a hole is part of what the side may hold.
         let beyond_hole = *ranges::SIDE_BYTES.start()..=self.shard.side_bytes_max as u64;
         let out_of_order = streams.out_of_order_bytes_max.as_ref();
-        place.number(&mut self.shard.out_of_order_bytes_max, out_of_order, &beyond_hole)?;
-        place.number(&mut self.shard.holes_max, streams.holes_max.as_ref(), &ranges::HOLES)?;
+        place.number(
+            &mut self.shard.out_of_order_bytes_max,
+            out_of_order,
+            &beyond_hole,
+        )?;
+        place.number(
+            &mut self.shard.holes_max,
+            streams.holes_max.as_ref(),
+            &ranges::HOLES,
+        )?;
         let buffered = streams.buffered_bytes_max.as_ref();
-        place.number(&mut self.shard.buffered_bytes_max, buffered, &ranges::BUFFERED_BYTES)?;
+        place.number(
+            &mut self.shard.buffered_bytes_max,
+            buffered,
+            &ranges::BUFFERED_BYTES,
+        )?;
         let mut millis = self.shard.gap_grace_ns / 1_000_000;
-        place.number(&mut millis, streams.gap_grace_ms.as_ref(), &ranges::GAP_GRACE_MS)?;
+        place.number(
+            &mut millis,
+            streams.gap_grace_ms.as_ref(),
+            &ranges::GAP_GRACE_MS,
+        )?;
         self.shard.gap_grace_ns = millis * 1_000_000;
         Ok(())
     }
@@ -226,7 +260,8 @@ impl Place<'_> {
         range: &RangeInclusive<u64>,
     ) -> Result<(), ConfigError> {
         if let Some(value) = value {
-            *target = check(*value.get_ref(), range).map_err(|error| self.error(value.span(), error.to_string()))?;
+            *target = check(*value.get_ref(), range)
+                .map_err(|error| self.error(value.span(), error.to_string()))?;
         }
         Ok(())
     }
@@ -244,9 +279,17 @@ impl Place<'_> {
     /// Section and key of the line that begins at byte `line_start`; what there is of them.
     fn key_at(&self, line_start: usize) -> String {
         let is_section = |line: &&str| line.starts_with('[');
-        let section = self.text[..line_start].lines().rev().map(str::trim).find(is_section);
+        let section = self.text[..line_start]
+            .lines()
+            .rev()
+            .map(str::trim)
+            .find(is_section);
         let section = section.map(|line| line.trim_matches(['[', ']']).trim());
-        let line = self.text[line_start..].lines().next().unwrap_or_default().trim();
+        let line = self.text[line_start..]
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .trim();
         let key = line.split_once('=').map(|(key, _)| key.trim());
         match (section, key) {
             _ if is_section(&line) => line.trim_matches(['[', ']']).to_owned(),
@@ -264,7 +307,9 @@ mod tests {
 
     fn read(text: &str) -> Result<Plan, String> {
         let mut plan = Plan::default();
-        plan.read_text(Path::new("mosaic.toml"), text).map(|()| plan).map_err(|error| error.to_string())
+        plan.read_text(Path::new("mosaic.toml"), text)
+            .map(|()| plan)
+            .map_err(|error| error.to_string())
     }
 
     /// The example of the module's documentation is one that works, and is complete.
@@ -280,8 +325,14 @@ mod tests {
         let plan = read(&documented).unwrap();
         assert_eq!(plan.captures.len(), 2);
         assert_eq!(plan.shards, 2);
-        assert!(plan.wire.packet_filter.is_some() && plan.wire.domain.vlan && plan.wire.domain.tunnel);
-        assert_eq!(plan.shard.timeouts, Plan::default().shard.timeouts, "the documented timeouts are the defaults");
+        assert!(
+            plan.wire.packet_filter.is_some() && plan.wire.domain.vlan && plan.wire.domain.tunnel
+        );
+        assert_eq!(
+            plan.shard.timeouts,
+            Plan::default().shard.timeouts,
+            "the documented timeouts are the defaults"
+        );
         assert_eq!(plan.metrics, Some("127.0.0.1:9464".parse().unwrap()));
     }
 
@@ -292,9 +343,22 @@ mod tests {
              [flows]\nprofile = \"receiver\"\nmidstream = false\nflows_max = 10\n[timeouts]\nclosed_s = \"never\"\n",
         )
         .unwrap();
-        assert_eq!((plan.shard.overlap, plan.shard.profile), (OverlapPolicy::Last, EngineProfile::Receiver));
-        assert_eq!((plan.shard.side_bytes_max, plan.shard.out_of_order_bytes_max), (8192, 8192));
-        assert_eq!((plan.shard.holes_max, plan.shard.gap_grace_ns, plan.shard.flows_max), (7, 5_000_000, 10));
+        assert_eq!(
+            (plan.shard.overlap, plan.shard.profile),
+            (OverlapPolicy::Last, EngineProfile::Receiver)
+        );
+        assert_eq!(
+            (plan.shard.side_bytes_max, plan.shard.out_of_order_bytes_max),
+            (8192, 8192)
+        );
+        assert_eq!(
+            (
+                plan.shard.holes_max,
+                plan.shard.gap_grace_ns,
+                plan.shard.flows_max
+            ),
+            (7, 5_000_000, 10)
+        );
         assert_eq!(plan.shard.timeouts.closed_ns, None);
         assert!(!plan.shard.midstream);
     }
@@ -302,20 +366,44 @@ mod tests {
     #[test]
     fn errors_name_file_line_and_key() {
         for (text, expected) in [
-            ("[runtime]\nshards = 0\n", "mosaic.toml:2: runtime.shards: is 0, must be 1 to 128"),
-            ("\n[flows]\n\nflows_max = \"many\"\n", "mosaic.toml:4: flows.flows_max: invalid type: string \"many\""),
-            ("[flows]\nflow_max = 1\n", "mosaic.toml:2: flows.flow_max: unknown field `flow_max`"),
+            (
+                "[runtime]\nshards = 0\n",
+                "mosaic.toml:2: runtime.shards: is 0, must be 1 to 128",
+            ),
+            (
+                "\n[flows]\n\nflows_max = \"many\"\n",
+                "mosaic.toml:4: flows.flows_max: invalid type: string \"many\"",
+            ),
+            (
+                "[flows]\nflow_max = 1\n",
+                "mosaic.toml:2: flows.flow_max: unknown field `flow_max`",
+            ),
             ("[flow]\n", "mosaic.toml:1: flow: unknown field `flow`"),
-            ("[timeouts]\nclosed_s = 0\n", "mosaic.toml:2: timeouts.closed_s: must be a number of seconds"),
-            ("[packets]\nfilter = \"tcp prot 80\"\n", "mosaic.toml:2: packets.filter: filter \"tcp prot 80\": syntax error"),
-            ("[streams]\nside_bytes_max = 4096\nout_of_order_bytes_max = 8192\n", "mosaic.toml:3: streams.out_of_order"),
+            (
+                "[timeouts]\nclosed_s = 0\n",
+                "mosaic.toml:2: timeouts.closed_s: must be a number of seconds",
+            ),
+            (
+                "[packets]\nfilter = \"tcp prot 80\"\n",
+                "mosaic.toml:2: packets.filter: filter \"tcp prot 80\": syntax error",
+            ),
+            (
+                "[streams]\nside_bytes_max = 4096\nout_of_order_bytes_max = 8192\n",
+                "mosaic.toml:3: streams.out_of_order",
+            ),
             ("[runtime\nshards = 1\n", "mosaic.toml:1: runtime: "),
-            ("[runtime]\nidle = \"lazy\"\n", "mosaic.toml:2: runtime.idle: unknown variant `lazy`"),
+            (
+                "[runtime]\nidle = \"lazy\"\n",
+                "mosaic.toml:2: runtime.idle: unknown variant `lazy`",
+            ),
         ] {
             let error = read(text).unwrap_err();
             assert!(error.starts_with(expected), "{error}");
         }
-        let error = Plan::default().read_file("/nowhere/mosaic.toml").unwrap_err().to_string();
+        let error = Plan::default()
+            .read_file("/nowhere/mosaic.toml")
+            .unwrap_err()
+            .to_string();
         assert!(error.starts_with("/nowhere/mosaic.toml: "), "{error}");
     }
 }

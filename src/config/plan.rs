@@ -93,7 +93,11 @@ impl Plan {
         let timeouts = &mut self.shard.timeouts;
         timeouts.established_ns = Some(idle);
         timeouts.datagram_ns = Some(idle);
-        for shorter in [&mut timeouts.opening_ns, &mut timeouts.closing_ns, &mut timeouts.closed_ns] {
+        for shorter in [
+            &mut timeouts.opening_ns,
+            &mut timeouts.closing_ns,
+            &mut timeouts.closed_ns,
+        ] {
             *shorter = Some(shorter.map_or(idle, |ns| ns.min(idle)));
         }
     }
@@ -106,9 +110,20 @@ impl Plan {
 }
 
 /// `value` where it lies in `range` and fits.
-pub(crate) fn check<T: TryFrom<u64>>(value: u64, range: &RangeInclusive<u64>) -> Result<T, RangeError> {
-    let error = RangeError { value, min: *range.start(), max: *range.end() };
-    if range.contains(&value) { T::try_from(value).map_err(|_| error) } else { Err(error) }
+pub(crate) fn check<T: TryFrom<u64>>(
+    value: u64,
+    range: &RangeInclusive<u64>,
+) -> Result<T, RangeError> {
+    let error = RangeError {
+        value,
+        min: *range.start(),
+        max: *range.end(),
+    };
+    if range.contains(&value) {
+        T::try_from(value).map_err(|_| error)
+    } else {
+        Err(error)
+    }
 }
 
 #[cfg(test)]
@@ -131,12 +146,18 @@ mod tests {
     fn a_smaller_side_holds_less_beyond_a_hole() {
         let mut plan = Plan::default();
         plan.set_side_bytes_max(4096);
-        assert_eq!((plan.shard.side_bytes_max, plan.shard.out_of_order_bytes_max), (4096, 4096));
+        assert_eq!(
+            (plan.shard.side_bytes_max, plan.shard.out_of_order_bytes_max),
+            (4096, 4096)
+        );
     }
 
     #[test]
     fn ranges_are_inclusive() {
         assert_eq!(check::<u16>(128, &ranges::SHARDS), Ok(128));
-        assert_eq!(check::<u16>(129, &ranges::SHARDS).unwrap_err().to_string(), "is 129, must be 1 to 128");
+        assert_eq!(
+            check::<u16>(129, &ranges::SHARDS).unwrap_err().to_string(),
+            "is 129, must be 1 to 128"
+        );
     }
 }

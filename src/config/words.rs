@@ -97,7 +97,10 @@ pub enum KeyPart {
 impl KeyPart {
     /// The parts together.
     pub fn domain(parts: &[Self]) -> wire::KeyDomain {
-        wire::KeyDomain { vlan: parts.contains(&Self::Vlan), tunnel: parts.contains(&Self::Tunnel) }
+        wire::KeyDomain {
+            vlan: parts.contains(&Self::Vlan),
+            tunnel: parts.contains(&Self::Tunnel),
+        }
     }
 }
 
@@ -114,11 +117,18 @@ impl Timeout {
 
     /// In nanoseconds, as the engine has it.
     pub fn nanos(self) -> Option<u64> {
-        self.seconds.map(|seconds| seconds.saturating_mul(1_000_000_000))
+        self.seconds
+            .map(|seconds| seconds.saturating_mul(1_000_000_000))
     }
 
     fn from_seconds(seconds: u64) -> Result<Self, &'static str> {
-        if (1..=Self::SECONDS_MAX).contains(&seconds) { Ok(Self { seconds: Some(seconds) }) } else { Err(Self::EXPECTED) }
+        if (1..=Self::SECONDS_MAX).contains(&seconds) {
+            Ok(Self {
+                seconds: Some(seconds),
+            })
+        } else {
+            Err(Self::EXPECTED)
+        }
     }
 
     const EXPECTED: &'static str = "must be a number of seconds from 1, or never";
@@ -131,7 +141,9 @@ impl FromStr for Timeout {
         if text == "never" {
             return Ok(Self { seconds: None });
         }
-        text.parse().map_err(|_| Self::EXPECTED).and_then(Self::from_seconds)
+        text.parse()
+            .map_err(|_| Self::EXPECTED)
+            .and_then(Self::from_seconds)
     }
 }
 
@@ -159,7 +171,10 @@ mod tests {
     #[test]
     fn a_timeout_is_seconds_or_never() {
         assert_eq!("never".parse(), Ok(Timeout { seconds: None }));
-        assert_eq!("60".parse::<Timeout>().unwrap().nanos(), Some(60_000_000_000));
+        assert_eq!(
+            "60".parse::<Timeout>().unwrap().nanos(),
+            Some(60_000_000_000)
+        );
         for refused in ["0", "-1", "1.5", "Never", "", "99999999999999"] {
             assert!(refused.parse::<Timeout>().is_err(), "{refused}");
         }

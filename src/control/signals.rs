@@ -24,7 +24,8 @@ impl Interrupt {
         let asked = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
             // Called in this order: the shutdown must still see the flag unset when the first signal comes.
-            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&asked)).map_err(Error::Signals)?;
+            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&asked))
+                .map_err(Error::Signals)?;
             flag::register(signal, Arc::clone(&asked)).map_err(Error::Signals)?;
         }
         Ok(Self { asked })

@@ -44,8 +44,11 @@ pub struct Metric {
 #[derive(Clone, Copy, Debug)]
 enum Source {
     Value(fn(&ShardSnapshot) -> u64),
-    Labelled(fn(&ShardSnapshot, &mut dyn FnMut(&str, u64))),
+    Labelled(LabelledValues),
 }
+
+/// Gives each value, with that of its label, to the function.
+type LabelledValues = fn(&ShardSnapshot, &mut dyn FnMut(&str, u64));
 
 impl Metric {
     /// Gives each value of this metric in `snapshot` to `each`, with the value of [`label`](Self::label) (empty without one).
@@ -90,7 +93,7 @@ const fn counter_by(
     label: &'static str,
     name: &'static str,
     help: &'static str,
-    values: fn(&ShardSnapshot, &mut dyn FnMut(&str, u64)),
+    values: LabelledValues,
 ) -> Metric {
     Metric {
         name,
@@ -196,6 +199,11 @@ pub const METRICS: &[Metric] = &[
         "mosaic_tracked_packets_total",
         "Packets that belonged to a flow.",
         |s| s.counters.consumed,
+    ),
+    counter(
+        "mosaic_orphan_packets_total",
+        "TCP packets of no tracked flow that did not begin one (midstream pick-up is off); among the tracked packets.",
+        |s| s.counters.orphans,
     ),
     counter(
         "mosaic_tracked_bytes_total",
@@ -353,6 +361,7 @@ mod tests {
         let counters = ShardCounters {
             packets: n(),
             consumed: n(),
+            orphans: n(),
             ip_bytes: n(),
             flows_started: n(),
             flows_removed: n(),

@@ -50,7 +50,9 @@ impl CommunityId {
         let len = STANDARD.encode_slice(sha1, &mut base64).unwrap_or_default();
         let mut text = ArrayString::new();
         text.push_str("1:");
-        base64[..len].iter().for_each(|byte| text.push(char::from(*byte)));
+        base64[..len]
+            .iter()
+            .for_each(|byte| text.push(char::from(*byte)));
         Self(text)
     }
 }
@@ -79,16 +81,40 @@ mod tests {
     use super::*;
 
     fn endpoint(addr: &str, port: u16) -> Endpoint {
-        Endpoint { addr: addr.parse().unwrap(), port }
+        Endpoint {
+            addr: addr.parse().unwrap(),
+            port,
+        }
     }
 
     /// Values published with the specification's reference implementation.
     #[test]
     fn agrees_with_the_published_values_in_both_directions() {
         for (proto, a, a_port, b, b_port, id) in [
-            (Proto::TCP, "128.232.110.120", 34855, "66.35.250.204", 80, "1:LQU9qZlK+B5F3KDmev6m5PMibrg="),
-            (Proto::UDP, "192.168.1.52", 54585, "8.8.8.8", 53, "1:d/FP5EW3wiY1vCndhwleRRKHowQ="),
-            (Proto::SCTP, "192.168.170.8", 7, "192.168.170.56", 7, "1:MP2EtRCAUIZvTw6MxJHLV7N7JDs="),
+            (
+                Proto::TCP,
+                "128.232.110.120",
+                34855,
+                "66.35.250.204",
+                80,
+                "1:LQU9qZlK+B5F3KDmev6m5PMibrg=",
+            ),
+            (
+                Proto::UDP,
+                "192.168.1.52",
+                54585,
+                "8.8.8.8",
+                53,
+                "1:d/FP5EW3wiY1vCndhwleRRKHowQ=",
+            ),
+            (
+                Proto::SCTP,
+                "192.168.170.8",
+                7,
+                "192.168.170.56",
+                7,
+                "1:MP2EtRCAUIZvTw6MxJHLV7N7JDs=",
+            ),
             (
                 Proto::TCP,
                 "2001:470:e5bf:dead:4957:2174:e82c:4887",
@@ -107,7 +133,10 @@ mod tests {
     #[test]
     fn a_seed_changes_it_and_icmp_has_none() {
         let (a, b) = (endpoint("192.0.2.1", 1), endpoint("192.0.2.2", 2));
-        assert_ne!(CommunityId::new(0, Proto::TCP, a, b), CommunityId::new(1, Proto::TCP, a, b));
+        assert_ne!(
+            CommunityId::new(0, Proto::TCP, a, b),
+            CommunityId::new(1, Proto::TCP, a, b)
+        );
         assert_eq!(CommunityId::new(0, Proto::ICMP, a, b), None);
     }
 
@@ -115,6 +144,9 @@ mod tests {
     fn protocols_without_ports_hash_addresses_only() {
         let (a, b) = (endpoint("192.0.2.1", 1), endpoint("192.0.2.2", 2));
         let (c, d) = (endpoint("192.0.2.1", 3), endpoint("192.0.2.2", 4));
-        assert_eq!(CommunityId::new(0, Proto(47), a, b), CommunityId::new(0, Proto(47), c, d));
+        assert_eq!(
+            CommunityId::new(0, Proto(47), a, b),
+            CommunityId::new(0, Proto(47), c, d)
+        );
     }
 }

@@ -154,13 +154,19 @@ impl ConnectionRecord {
         });
         Self {
             start: flow.first.into(),
-            duration: Seconds { nanos: flow.last.as_nanos().saturating_sub(flow.first.as_nanos()) },
+            duration: Seconds {
+                nanos: flow.last.as_nanos().saturating_sub(flow.first.as_nanos()),
+            },
             proto: flow.proto,
             client: flow.client.into(),
             server: flow.server.into(),
             client_by: client_by_name(flow.client_by),
             community_id: CommunityId::new(0, flow.proto, flow.client, flow.server),
-            state: if is_tcp { tcp_state(flow) } else { exchange_state(flow) },
+            state: if is_tcp {
+                tcp_state(flow)
+            } else {
+                exchange_state(flow)
+            },
             established: flow.established,
             // A flow that leaves the table without a reason can only have been drained.
             end: end_name(flow.end.unwrap_or(EndReason::SourceEnd)),
@@ -168,20 +174,29 @@ impl ConnectionRecord {
             c2s,
             s2c,
             vlans: vlans(&flow.encapsulation),
-            tunnels: flow.encapsulation.layers.iter().filter_map(TunnelRecord::new).collect(),
+            tunnels: flow
+                .encapsulation
+                .layers
+                .iter()
+                .filter_map(TunnelRecord::new)
+                .collect(),
         }
     }
 
     /// Appends the record to `out` as one line of JSON, line feed included.
     pub fn append_to(&self, out: &mut Vec<u8>) {
-        serde_json::to_writer(&mut *out, self).expect("every key is a string, and a Vec takes every byte");
+        serde_json::to_writer(&mut *out, self)
+            .expect("every key is a string, and a Vec takes every byte");
         out.push(b'\n');
     }
 }
 
 impl From<Endpoint> for EndpointRecord {
     fn from(endpoint: Endpoint) -> Self {
-        Self { addr: endpoint.addr, port: endpoint.port }
+        Self {
+            addr: endpoint.addr,
+            port: endpoint.port,
+        }
     }
 }
 
@@ -223,14 +238,34 @@ impl TunnelRecord {
             Layer::L2tp(_, session) => ("l2tp", Some(session)),
             Layer::Other(name) => (name, None),
         };
-        let tunnel_id = if let Layer::L2tp(tunnel, _) = *layer { Some(tunnel) } else { None };
-        let (src, dst) = if let Layer::Ip(src, dst) = *layer { (Some(src), Some(dst)) } else { (None, None) };
-        Some(Self { kind, id, tunnel_id, src, dst })
+        let tunnel_id = if let Layer::L2tp(tunnel, _) = *layer {
+            Some(tunnel)
+        } else {
+            None
+        };
+        let (src, dst) = if let Layer::Ip(src, dst) = *layer {
+            (Some(src), Some(dst))
+        } else {
+            (None, None)
+        };
+        Some(Self {
+            kind,
+            id,
+            tunnel_id,
+            src,
+            dst,
+        })
     }
 }
 
 fn vlans(encapsulation: &Encapsulation) -> ArrayVec<u16, LAYERS_MAX> {
-    let id = |layer: &Layer| if let Layer::Vlan(id) = *layer { Some(id) } else { None };
+    let id = |layer: &Layer| {
+        if let Layer::Vlan(id) = *layer {
+            Some(id)
+        } else {
+            None
+        }
+    };
     encapsulation.layers.iter().filter_map(id).collect()
 }
 
@@ -258,7 +293,11 @@ fn tcp_state(flow: &FlowSummary) -> &'static str {
     let [client, server] = &flow.sides;
     match (client.syn > 0, server.syn > 0) {
         (true, true) if flow.end == Some(EndReason::Reset) => {
-            if client_reset_first(flow) { "RSTO" } else { "RSTR" }
+            if client_reset_first(flow) {
+                "RSTO"
+            } else {
+                "RSTR"
+            }
         }
         (true, true) => match (client.fin > 0, server.fin > 0) {
             (true, true) => "SF",
@@ -278,14 +317,22 @@ fn tcp_state(flow: &FlowSummary) -> &'static str {
 
 /// Which of the two reset a flow that both may have reset: the history tells who came first, unless it was full by then.
 fn client_reset_first(flow: &FlowSummary) -> bool {
-    match flow.history.chars().find(|letter| letter.eq_ignore_ascii_case(&'R')) {
+    match flow
+        .history
+        .chars()
+        .find(|letter| letter.eq_ignore_ascii_case(&'R'))
+    {
         Some(letter) => letter == 'R',
         None => flow.sides[0].rst > 0,
     }
 }
 
 fn exchange_state(flow: &FlowSummary) -> &'static str {
-    if flow.sides.iter().all(|side| side.packets > 0) { "SF" } else { "S0" }
+    if flow.sides.iter().all(|side| side.packets > 0) {
+        "SF"
+    } else {
+        "S0"
+    }
 }
 
 fn as_text<T: fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {

@@ -16,7 +16,9 @@ pub struct Seconds {
 
 impl From<Timestamp> for Seconds {
     fn from(time: Timestamp) -> Self {
-        Self { nanos: time.as_nanos() }
+        Self {
+            nanos: time.as_nanos(),
+        }
     }
 }
 
@@ -32,7 +34,9 @@ impl Serialize for Seconds {
         // 2^64 ns have 11 digits before the point and 9 after it.
         let mut text = ArrayString::<24>::new();
         fmt::write(&mut text, format_args!("{self}")).map_err(Error::custom)?;
-        serde_json::from_str::<&RawValue>(&text).map_err(Error::custom)?.serialize(serializer)
+        serde_json::from_str::<&RawValue>(&text)
+            .map_err(Error::custom)?
+            .serialize(serializer)
     }
 }
 
@@ -77,7 +81,10 @@ mod tests {
     #[test]
     fn a_digest_prints_as_it_serialises() {
         let digest = Digest(core::array::from_fn(|i| u8::try_from(i * 8).unwrap()));
-        assert_eq!(serde_json::to_string(&digest).unwrap(), format!("\"{digest}\""));
+        assert_eq!(
+            serde_json::to_string(&digest).unwrap(),
+            format!("\"{digest}\"")
+        );
         assert!(digest.to_string().starts_with("00081018"));
     }
 }

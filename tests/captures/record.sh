@@ -51,7 +51,7 @@ record_http() {
 }
 
 record_http6() {
-    connect_directly
+    connect_directly ipv6
     start_nginx
     start_capture http6 "$client" c0 --time-stamp-precision=nano
     fetch "http://[$server6]/hello.txt" "http://[$server6]/index.html"
@@ -67,7 +67,7 @@ record_lossy() {
     start_nginx
     start_capture lossy "$client" c0
     fetch "http://$server4/hello.txt" "http://$server4/index.html"
-    fetch --parallel "http://$server4/part1.txt" "http://$server4/part2.txt"
+    fetch --parallel --parallel-immediate "http://$server4/part1.txt" "http://$server4/part2.txt"
     fetch "http://$server4/file.txt"
     upload "http://$server4/upload"
     stop_capture
@@ -75,6 +75,7 @@ record_lossy() {
     facts_of_nginx
     fact body s2c "$(digest_of "$work/www/file.txt")"
     fact body s2c "$(digest_of "$work/www/part1.txt")"
+    fact body s2c "$(digest_of "$work/www/part2.txt")"
     fact body c2s "$(digest_of "$work/upload.txt")"
 }
 
@@ -180,7 +181,7 @@ http {
     scgi_temp_path $work/scgi;
     server {
         listen $server4:80;
-        listen [$server6]:80;
+        listen [::]:80 ipv6only=on;
         listen $server4:443 ssl;
         ssl_certificate $work/cert.pem;
         ssl_certificate_key $work/key.pem;
@@ -237,9 +238,9 @@ redis_reset_bytes() { printf '*2\r\n$6\r\nconfig\r\n$9\r\nresetstat\r\n' | wc -c
 
 # client c0 ==== s0 server
 connect_directly() {
-    add_namespaces
+    add_namespaces "$@"
     ip -n "$client" link add c0 type veth peer name s0 netns "$server"
-    address_ends
+    address_ends "$@"
 }
 
 # client c0 ==== w0 (link.py: loss, duplicates, reordering) w1 ==== s0 server
@@ -264,12 +265,17 @@ connect_through_trunk() {
     start_link w1 t1 --vlan "$1"
 }
 
+# Without "ipv6", the interfaces do not speak it: no router solicitations among the frames of interest.
 add_namespaces() {
-    local namespace
-    for namespace in "$client" "$wire" "$server"; do ip netns add "$namespace"; done
+    local namespace quiet
+    for namespace in "$client" "$wire" "$server"; do
+        ip netns add "$namespace"
+        [[ ${1:-} == ipv6 && $namespace != "$wire" ]] && continue
+        for quiet in all default; do
+            ip netns exec "$namespace" tee "/proc/sys/net/ipv6/conf/$quiet/disable_ipv6" <<<1 >/dev/null
+        done
+    done
     ip -n "$server" link set lo up
-    # A wire does not speak: no router solicitations of its interfaces among the frames it carries.
-    ip netns exec "$wire" sh -c 'echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6; echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6'
 }
 
 address_ends() {
@@ -277,6 +283,7 @@ address_ends() {
     bring_up "$server" s0
     ip -n "$client" address add "$client4/24" dev c0
     ip -n "$server" address add "$server4/24" dev s0
+    [[ ${1:-} == ipv6 ]] || return 0
     ip -n "$client" address add "$client6/64" dev c0 nodad
     ip -n "$server" address add "$server6/64" dev s0 nodad
 }

@@ -48,7 +48,8 @@ counters! {
         ip_checksum,
         /// The TCP or UDP checksum is wrong (where checksums are verified).
         transport_checksum,
-        /// An IP fragment that overlaps another with other bytes, or breaks the rules of RFC 791, 5722 or 8200.
+        /// An IP fragment that overlaps another with other bytes, breaks the rules of RFC 791, 5722 or 8200, or was cut by
+        /// the snap length.
         fragment_invalid,
         /// No room for another fragment, and none could be given up.
         fragment_bound,

@@ -18,7 +18,12 @@ pub(crate) struct Bundle<B> {
     picks: ArrayVec<u8, BURST_MAX>,
     /// What encapsulations of the burst are called here: pairs of old and new number.
     renamed: ArrayVec<(u8, u8), BURST_MAX>,
+    /// Memory of earlier datagrams, left with a burst in exchange for its own.
+    spare: ArrayVec<Vec<u8>, SPARE_MAX>,
 }
+
+/// Datagram buffers that a cleared bundle keeps: fragments are rare, and bundles are many.
+const SPARE_MAX: usize = 4;
 
 impl<B: Batch> Bundle<B> {
     /// Number of packets.
@@ -34,9 +39,9 @@ impl<B: Batch> Bundle<B> {
                 Buffer::Frame(last_index(self.picks.len()))
             }
             Buffer::Datagram(datagram) => {
-                self.parsed
-                    .datagrams
-                    .push(std::mem::take(&mut parsed.datagrams[usize::from(datagram)]));
+                let spare = self.spare.pop().unwrap_or_default();
+                let bytes = std::mem::replace(&mut parsed.datagrams[usize::from(datagram)], spare);
+                self.parsed.datagrams.push(bytes);
                 Buffer::Datagram(last_index(self.parsed.datagrams.len()))
             }
         };
@@ -58,7 +63,12 @@ impl<B: Batch> Bundle<B> {
         self.batch.clear();
         self.parsed.packets.clear();
         self.parsed.encapsulations.clear();
-        self.parsed.datagrams.clear();
+        self.spare.extend(
+            self.parsed
+                .datagrams
+                .drain(..)
+                .take(self.spare.remaining_capacity()),
+        );
         self.picks.clear();
         self.renamed.clear();
     }
@@ -214,10 +224,30 @@ pub(crate) mod tests {
                 .collect();
             assert_eq!(names, [1, 0, 2, 1]);
 
-            // Again, in a bundle that was used before.
+            // Again, in a bundle that was used before. Its buffer comes back for the next datagram.
             bundle.clear();
             parsed.datagrams[1] = vec![101];
         }
+        bundle.add(&picked[1], &mut parsed);
+        assert!(
+            parsed.datagrams[1].capacity() > 0,
+            "memory in exchange for memory"
+        );
+    }
+
+    #[test]
+    fn a_cleared_bundle_keeps_a_few_datagram_buffers_only() {
+        let mut bundle = Bundle::<Frames>::default();
+        let (mut parsed, _) = burst(0);
+        for index in 0..10 {
+            parsed.datagrams.push(vec![index]);
+            bundle.add(&packet(Buffer::Datagram(index), 0), &mut parsed);
+        }
+        bundle.clear();
+        assert_eq!(
+            (bundle.spare.len(), bundle.parsed.datagrams.len()),
+            (SPARE_MAX, 0)
+        );
     }
 
     #[test]

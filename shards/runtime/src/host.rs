@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use mosaic_engine::actor::{
-    Actor, ActorId, FlowContext, FlowId, Host, PacketView, ShardContext, StartError,
+    Actor, ActorId, FlowContext, Host, PacketView, ShardContext, StartError,
 };
 use mosaic_engine::event::{Event, Hook, Verdict};
 
@@ -140,11 +140,11 @@ impl<A: Actor> HostedActor<A> {
     fn call<T>(
         &mut self,
         callback: &'static str,
-        flow: FlowId,
+        index: u32,
         run: impl FnOnce(&mut A, &mut A::Flow) -> T,
     ) -> Option<T> {
         let (actor, states) = (self.actor.as_mut()?, &mut self.states);
-        match catch_unwind(AssertUnwindSafe(|| run(actor, states.of(flow.index)))) {
+        match catch_unwind(AssertUnwindSafe(|| run(actor, states.of(index)))) {
             Ok(value) => Some(value),
             Err(panic) => {
                 self.replace(callback, panic);
@@ -153,8 +153,8 @@ impl<A: Actor> HostedActor<A> {
         }
     }
 
-    /// Puts a fresh instance in place of the one that panicked in `callback`. Nothing of the old one is trusted: its flow
-    /// states go as well.
+    /// Puts a fresh instance in place of the one that panicked in `callback`. Nothing of the old one is trusted:
+    /// its flow states go as well.
     #[cold]
     fn replace(&mut self, callback: &'static str, panic: Box<dyn Any + Send>) {
         self.count(callback, panic);
@@ -227,7 +227,7 @@ impl<A: Actor> ErasedActor for HostedActor<A> {
         packet: &PacketView<'_>,
         hook: Hook,
     ) -> Verdict {
-        let verdict = self.call("on_packet", flow.id(), |actor, state| {
+        let verdict = self.call("on_packet", flow.index(), |actor, state| {
             actor.on_packet(state, flow, packet, hook)
         });
         verdict.unwrap_or(match self.place.on_panic {
@@ -237,14 +237,13 @@ impl<A: Actor> ErasedActor for HostedActor<A> {
     }
 
     fn on_event(&mut self, flow: &mut FlowContext<'_>, event: Event) {
-        self.call("on_event", flow.id(), |actor, state| {
+        self.call("on_event", flow.index(), |actor, state| {
             actor.on_event(state, flow, event)
         });
     }
 
     fn on_removed(&mut self, flow: &mut FlowContext<'_>) {
-        let id = flow.id();
-        self.call("on_removed", id, |actor, state| {
+        self.call("on_removed", flow.index(), |actor, state| {
             actor.on_removed(state, flow);
             *state = A::Flow::default();
         });
@@ -260,8 +259,8 @@ impl<A: Actor> ErasedActor for HostedActor<A> {
     }
 }
 
-/// What an actor keeps for each flow, by flow index. Address space for every flow is reserved at once, memory is touched
-/// only as far as indices have been used; states of no size take none.
+/// What an actor keeps for each flow, by flow index. Address space for every flow is reserved at once, memory is
+/// touched only as far as indices have been used; states of no size take none.
 struct FlowStates<T> {
     states: Vec<T>,
 }

@@ -1,4 +1,4 @@
-//! Shards on threads: one glommio executor a shard, the poll loop, hand-over between shards, and the host of the actors.
+//! Shards on threads: one glommio executor a shard, the poll loop, hand-over between shards, the host of the actors.
 //!
 //! [`start`] takes a [`Plan`] and gives a [`Running`]; the shards then run until their ports end or somebody calls
 //! [`Handle::stop`], and [`Running::wait`] gives the [`Report`]. [`LocalShard`] is one shard on the calling thread, for

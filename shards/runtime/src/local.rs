@@ -13,8 +13,8 @@ use crate::{ActorSpec, OnPanic, RuntimeError};
 /// One shard with its entrance and its actors, driven by the caller: for benches, tests, and as the core of every
 /// worker of [`start`](crate::start()).
 ///
-/// Order of calls: [`run_burst`](Self::run_burst) for each burst, [`run_clock`](Self::run_clock) when time passes without
-/// packets, [`finish`](Self::finish) once.
+/// Order of calls: [`run_burst`](Self::run_burst) for each burst, [`run_clock`](Self::run_clock) when time passes
+/// without packets, [`finish`](Self::finish) once.
 #[derive(Debug)]
 pub struct LocalShard {
     ingress: Ingress,

@@ -1,8 +1,8 @@
 //! Panics on the shards' threads: where they happened, without a line on standard error for each.
 //!
 //! A panic of an actor is contained, counted, and logged once. The panic hook of the standard library would still print
-//! every one of them, and an actor may panic at every packet. So the shards' threads are silent, and only remember where it
-//! happened; all other threads keep the hook they had.
+//! every one of them, and an actor may panic at every packet. So the shards' threads are silent, and only remember
+//! where it happened; all other threads keep the hook they had.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};

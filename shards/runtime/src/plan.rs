@@ -152,9 +152,9 @@ pub struct ActorSpec {
 impl ActorSpec {
     /// An actor called `name` in logs, metrics and errors; `make` makes the instance of the shard of the given number.
     ///
-    /// An instance that panics is replaced by a fresh one from `make`, with default state for every flow. `start` is not
-    /// called again, since the monitors its predecessor opened stay open: what an instance needs to work it must get from
-    /// `make`.
+    /// An instance that panics is replaced by a fresh one from `make`, with default state for every flow. `start` is
+    /// not called again, since the monitors its predecessor opened stay open: what an instance needs to work it must
+    /// get from `make`.
     pub fn new<A: Actor>(
         name: impl Into<Arc<str>>,
         make: impl Fn(u16) -> A + Send + Sync + 'static,

@@ -1,5 +1,5 @@
-//! Hand-over rings: one single-producer single-consumer ring for each ordered pair of shards, and one back for the empty
-//! bundles, so that the steady state allocates nothing.
+//! Hand-over rings: one single-producer single-consumer ring for each ordered pair of shards, and one back for the
+//! empty bundles, so that the steady state allocates nothing.
 
 use std::sync::atomic::{Ordering, fence};
 

@@ -117,7 +117,8 @@ impl Handle {
     }
 
     /// Asks every shard to receive no more, to process what waits between shards
-    /// ([`Plan::drain_on_stop`](crate::Plan::drain_on_stop)), to end its flows, and to finish its actors. Returns at once.
+    /// ([`Plan::drain_on_stop`](crate::Plan::drain_on_stop)), to end its flows, and to finish its actors. Returns at
+    /// once.
     pub fn stop(&self) {
         self.send(Command::Stop);
     }

@@ -1,8 +1,8 @@
 //! The poll loop of one shard.
 //!
-//! A turn: mailbox, packets from other shards, a burst of the own port, and what others own of it on its way. Nothing in
-//! it waits for another thread but a full ring of a lossless port, and while it waits it takes in what others sent, so that
-//! two shards never wait for each other.
+//! A turn: mailbox, packets from other shards, a burst of the own port, and what others own of it on its way. Nothing
+//! in it waits for another thread but a full ring of a lossless port, and while it waits it takes in what others sent,
+//! so that two shards never wait for each other.
 
 use std::sync::{Arc, TryLockError};
 use std::time::Duration;

@@ -47,6 +47,8 @@ pub struct Habits {
     pub reuse: PerMille,
     /// An end now and then repeats bytes with other content.
     pub garbage: PerMille,
+    /// An end offers timestamps (RFC 7323); it sends them, but does not judge by them.
+    pub timestamps: PerMille,
     /// Addresses are IPv6.
     pub v6: PerMille,
 }
@@ -156,6 +158,7 @@ fn habits(random: &mut Random) -> Habits {
         wrap: chance(),
         reuse: chance(),
         garbage: PerMille::NEVER,
+        timestamps: PerMille(700),
         v6: chance(),
     }
 }
@@ -239,7 +242,7 @@ fn plan(random: &mut Random, scenario: &Scenario, mss: u16) -> PeerPlan {
             random.within(4_000..=200_000)
         },
         scale: random.pick(&[None, Some(1), Some(7)]),
-        timestamps: random.happens(PerMille(500)),
+        timestamps: random.happens(scenario.habits.timestamps),
         syn_payload: 0,
         takes_syn_payload: false,
         write_max: random.pick(&[100, 3_000, 100_000]),

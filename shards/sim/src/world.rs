@@ -20,7 +20,7 @@ const MILLISECOND: u64 = 1_000_000;
 /// The most connections of one 5-tuple.
 const GENERATIONS_MAX: usize = 4;
 /// A world that does not come to rest within this many events is broken.
-const EVENTS_MAX: u64 = 5_000_000;
+const EVENTS_MAX: u64 = 1_000_000;
 
 /// A frame the tap recorded.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -66,6 +66,8 @@ struct Connection {
     /// Whether it was decided if the 5-tuple opens again after the connection that lasts.
     reuse_decided: bool,
     wakes_at: [Option<u64>; 2],
+    /// Initial sequence numbers the opener has used.
+    isns: Vec<u32>,
     /// The one that lasts and those before it.
     conversations: Vec<Conversation>,
 }
@@ -157,6 +159,7 @@ impl World {
             in_flight: 0,
             reuse_decided: false,
             wakes_at: [None; 2],
+            isns: Vec::new(),
             conversations: Vec::new(),
         }
     }
@@ -170,7 +173,12 @@ impl World {
             }
             Planned::Wake(index, side) => {
                 let connection = &mut self.connections[index];
-                connection.wakes_at[side as usize] = None;
+                let wakes_at = &mut connection.wakes_at[side as usize];
+                if *wakes_at != Some(self.now) {
+                    // An earlier call was planned since.
+                    return;
+                }
+                *wakes_at = None;
                 connection.peers[side as usize].handle_time(self.now, &mut out);
                 index
             }
@@ -211,6 +219,11 @@ impl World {
             (client.syn_payload, server.syn_payload) = (0, 0);
         }
         let connection = &mut self.connections[index];
+        // Nothing else tells a new connection from a repetition of the old one's SYN (RFC 9293, section 3.4.1).
+        while connection.isns.contains(&client.isn) {
+            client.isn = client.isn.wrapping_sub(1);
+        }
+        connection.isns.push(client.isn);
         connection.note_delivered();
         connection.reuse_decided = false;
         let generation = connection.conversations.len();
@@ -308,10 +321,11 @@ impl World {
             let Some(deadline) = connection.peers[side as usize].poll_deadline() else {
                 continue;
             };
+            let deadline = deadline.max(self.now);
             let wakes_at = &mut connection.wakes_at[side as usize];
             if wakes_at.is_none_or(|at| at > deadline) {
                 *wakes_at = Some(deadline);
-                self.plan(deadline.max(self.now), Planned::Wake(index, side));
+                self.plan(deadline, Planned::Wake(index, side));
             }
         }
     }

@@ -39,7 +39,13 @@ pub(crate) struct ReplayArgs {
     pub(super) conn_log: Option<PathBuf>,
 
     /// Add a digest of each side's stream to the records
-    #[arg(long, value_enum, value_name = "KIND", requires = "conn_log", help_heading = "Output")]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "KIND",
+        requires = "conn_log",
+        help_heading = "Output"
+    )]
     pub(super) digest: Option<DigestKind>,
 
     /// Write the stream of each side of each TCP flow to a file of its own in DIR, which must be empty or new
@@ -83,7 +89,13 @@ pub(crate) struct ReplayArgs {
     overlap: Option<Overlap>,
 
     /// Identifiers that keep equal addresses apart [default: none]
-    #[arg(long, value_enum, value_name = "PARTS", value_delimiter = ',', help_heading = "Meaning")]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "PARTS",
+        value_delimiter = ',',
+        help_heading = "Meaning"
+    )]
     key: Option<Vec<KeyPart>>,
 
     /// Leave out TCP flows whose SYN was not seen
@@ -164,7 +176,9 @@ impl ReplayArgs {
             plan.set_side_bytes_max(bytes);
         }
         // More than the side may hold would never be used.
-        let out_of_order = self.out_of_order_bytes.map(|bytes| bytes.min(plan.shard.side_bytes_max));
+        let out_of_order = self
+            .out_of_order_bytes
+            .map(|bytes| bytes.min(plan.shard.side_bytes_max));
         replace(&mut plan.shard.out_of_order_bytes_max, out_of_order);
         replace(&mut plan.shard.holes_max, self.holes);
         replace(&mut plan.shard.buffered_bytes_max, self.buffered_bytes);
@@ -181,7 +195,11 @@ fn replace<T, W: Into<T> + Copy>(target: &mut T, value: Option<W>) {
 /// Accepts the numbers of `range`.
 fn within<T>(range: RangeInclusive<u64>) -> impl TypedValueParser<Value = T>
 where
-    T: TryFrom<u64, Error: std::error::Error + Send + Sync + 'static> + Clone + Send + Sync + 'static,
+    T: TryFrom<u64, Error: std::error::Error + Send + Sync + 'static>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
 {
     value_parser!(u64).range(range).try_map(T::try_from)
 }

@@ -23,10 +23,17 @@ const BLOCK_BYTES: usize = 128 << 10;
 pub(super) fn open(path: &Path) -> Result<Writer<Vec<u8>>> {
     if path == Path::new("-") {
         let stdout = PathBuf::from("standard output");
-        return Writer::start("mosaic-conn-log", stdout, |blocks| write_all(blocks, io::stdout().lock()));
+        return Writer::start("mosaic-conn-log", stdout, |blocks| {
+            write_all(blocks, io::stdout().lock())
+        });
     }
-    let file = File::create(path).map_err(|source| Error::Output { path: path.to_owned(), source })?;
-    Writer::start("mosaic-conn-log", path.to_owned(), |blocks| write_all(blocks, file))
+    let file = File::create(path).map_err(|source| Error::Output {
+        path: path.to_owned(),
+        source,
+    })?;
+    Writer::start("mosaic-conn-log", path.to_owned(), |blocks| {
+        write_all(blocks, file)
+    })
 }
 
 fn write_all(blocks: flume::Receiver<Vec<u8>>, mut to: impl Write) -> io::Result<()> {
@@ -43,17 +50,29 @@ pub(super) struct ConnectionLog {
     blocks: Blocks<Vec<u8>>,
     block: Vec<u8>,
     /// Hashers without work: a flow takes one for a side when its first bytes come, and gives it back at its end.
+    #[expect(
+        clippy::vec_box,
+        reason = "they go from flow to flow as they are, without being copied"
+    )]
     spare: Vec<Box<Sha256>>,
 }
 
 impl ConnectionLog {
     pub(super) fn new(filter: Option<Filter>, with_digest: bool, blocks: Blocks<Vec<u8>>) -> Self {
-        Self { filter, with_digest, blocks, block: Vec::with_capacity(BLOCK_BYTES), spare: Vec::new() }
+        Self {
+            filter,
+            with_digest,
+            blocks,
+            block: Vec::with_capacity(BLOCK_BYTES),
+            spare: Vec::new(),
+        }
     }
 
     /// Takes every unread byte of `side` into its digest.
     fn read(&mut self, state: &mut Sides, flow: &mut FlowContext<'_>, side: Side) {
-        let StreamDigest::Running(hasher) = &mut state[side as usize] else { return };
+        let StreamDigest::Running(hasher) = &mut state[side as usize] else {
+            return;
+        };
         let hasher = hasher.get_or_insert_with(|| self.spare.pop().unwrap_or_default());
         while flow.unread(side) > 0 {
             let taken = flow.peek(side, |chunks| {
@@ -86,7 +105,10 @@ impl ConnectionLog {
     }
 
     fn send(&mut self) {
-        self.blocks.send(std::mem::replace(&mut self.block, Vec::with_capacity(BLOCK_BYTES)));
+        self.blocks.send(std::mem::replace(
+            &mut self.block,
+            Vec::with_capacity(BLOCK_BYTES),
+        ));
     }
 }
 
@@ -114,7 +136,11 @@ impl Actor for ConnectionLog {
     fn start(&mut self, shard: &mut ShardContext<'_>) -> std::result::Result<(), StartError> {
         let monitor = shard.monitor_stream(self.filter.clone());
         let events = EventSet::NEW_DATA | EventSet::LATE_DATA;
-        let monitor = if self.with_digest { monitor.on(Hook::End, events) } else { monitor };
+        let monitor = if self.with_digest {
+            monitor.on(Hook::End, events)
+        } else {
+            monitor
+        };
         monitor.open()?;
         Ok(())
     }

@@ -25,9 +25,14 @@ const BLOCK_BYTES: usize = 256 << 10;
 /// # Errors
 /// Where the folder cannot be made or is not empty.
 pub(super) fn open(dir: &Path) -> Result<Writer<Block>> {
-    let mut files = Files::open(dir).map_err(|source| Error::Output { path: dir.to_owned(), source })?;
+    let mut files = Files::open(dir).map_err(|source| Error::Output {
+        path: dir.to_owned(),
+        source,
+    })?;
     Writer::start("mosaic-extract", dir.to_owned(), move |blocks| {
-        blocks.into_iter().try_for_each(|block| files.write(&block))?;
+        blocks
+            .into_iter()
+            .try_for_each(|block| files.write(&block))?;
         files.finish()
     })
 }
@@ -71,7 +76,13 @@ pub(super) struct Extractor {
 
 impl Extractor {
     pub(super) fn new(filter: Option<Filter>, shard: u16, blocks: Blocks<Block>) -> Self {
-        Self { filter, blocks, block: Block::empty(), shard, files: 0 }
+        Self {
+            filter,
+            blocks,
+            block: Block::empty(),
+            shard,
+            files: 0,
+        }
     }
 
     fn read(&mut self, state: &mut [Option<FileId>; 2], flow: &mut FlowContext<'_>, side: Side) {
@@ -92,16 +103,31 @@ impl Extractor {
     }
 
     /// The side's file, which is made when it is first needed.
-    fn file(&mut self, state: &mut [Option<FileId>; 2], flow: &FlowContext<'_>, side: Side) -> FileId {
+    fn file(
+        &mut self,
+        state: &mut [Option<FileId>; 2],
+        flow: &FlowContext<'_>,
+        side: Side,
+    ) -> FileId {
         if let Some(file) = state[side as usize] {
             return file;
         }
-        let file = FileId { shard: self.shard, number: self.files };
+        let file = FileId {
+            shard: self.shard,
+            number: self.files,
+        };
         self.files += 1;
         state[side as usize] = Some(file);
-        let name = Name { flow: &flow.summary(), side }.to_string();
+        let name = Name {
+            flow: &flow.summary(),
+            side,
+        }
+        .to_string();
         self.block.bytes.extend_from_slice(name.as_bytes());
-        self.push(Step::Create { file, len: name.len() });
+        self.push(Step::Create {
+            file,
+            len: name.len(),
+        });
         file
     }
 
@@ -113,14 +139,18 @@ impl Extractor {
     }
 
     fn send(&mut self) {
-        self.blocks.send(std::mem::replace(&mut self.block, Block::empty()));
+        self.blocks
+            .send(std::mem::replace(&mut self.block, Block::empty()));
     }
 }
 
 impl Block {
     /// With room for a block's bytes and for what one more burst may add.
     fn empty() -> Self {
-        Self { steps: Vec::with_capacity(1024), bytes: Vec::with_capacity(BLOCK_BYTES + BLOCK_BYTES / 4) }
+        Self {
+            steps: Vec::with_capacity(1024),
+            bytes: Vec::with_capacity(BLOCK_BYTES + BLOCK_BYTES / 4),
+        }
     }
 }
 
@@ -130,7 +160,10 @@ impl Actor for Extractor {
 
     fn start(&mut self, shard: &mut ShardContext<'_>) -> std::result::Result<(), StartError> {
         let events = EventSet::NEW_DATA | EventSet::LATE_DATA | EventSet::ERROR;
-        shard.monitor_stream(self.filter.clone()).on(Hook::End, events).open()?;
+        shard
+            .monitor_stream(self.filter.clone())
+            .on(Hook::End, events)
+            .open()?;
         Ok(())
     }
 
@@ -140,7 +173,10 @@ impl Actor for Extractor {
         }
         match event {
             Event::NewData(side) | Event::LateData(side) => self.read(state, flow, side),
-            Event::Error { side, error: StreamError::Gap { offset, len } } => {
+            Event::Error {
+                side,
+                error: StreamError::Gap { offset, len },
+            } => {
                 let file = self.file(state, flow, side);
                 self.push(Step::Hole { file, offset, len });
             }

@@ -13,8 +13,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-pub(crate) use args::ReplayArgs;
+use indicatif::HumanBytes;
 
+pub(crate) use self::args::ReplayArgs;
 use self::conn_log::ConnectionLog;
 use self::extract::Extractor;
 use self::progress::Progress;
@@ -81,7 +82,8 @@ impl Outputs {
     fn open(args: &ReplayArgs, mut builder: Builder) -> Result<(Self, Builder)> {
         let conn_log = args.conn_log.as_deref().map(conn_log::open).transpose()?;
         if let Some(log) = &conn_log {
-            let (filter, with_digest, blocks) = (args.filter.clone(), args.digest.is_some(), log.blocks());
+            let (filter, with_digest, blocks) =
+                (args.filter.clone(), args.digest.is_some(), log.blocks());
             builder = builder.actor("connection-log", move |_| {
                 ConnectionLog::new(filter.clone(), with_digest, blocks.clone())
             });
@@ -89,16 +91,30 @@ impl Outputs {
         let extract = args.extract.as_deref().map(extract::open).transpose()?;
         if let Some(files) = &extract {
             let (filter, blocks) = (args.filter.clone(), files.blocks());
-            builder = builder.actor("extract", move |shard| Extractor::new(filter.clone(), shard, blocks.clone()));
+            builder = builder.actor("extract", move |shard| {
+                Extractor::new(filter.clone(), shard, blocks.clone())
+            });
         }
         let (done, tallies) = flume::unbounded();
-        let filter = args.filter.clone();
-        let builder = builder.actor("summary", move |_| TallyActor::new(filter.clone(), done.clone()));
-        Ok((Self { conn_log, extract, tallies }, builder))
+        if prints_summary(args) {
+            let filter = args.filter.clone();
+            builder = builder.actor("summary", move |_| {
+                TallyActor::new(filter.clone(), done.clone())
+            });
+        }
+        Ok((
+            Self {
+                conn_log,
+                extract,
+                tallies,
+            },
+            builder,
+        ))
     }
 
     fn has_failed(&self) -> bool {
-        self.conn_log.as_ref().is_some_and(Writer::has_failed) || self.extract.as_ref().is_some_and(Writer::has_failed)
+        self.conn_log.as_ref().is_some_and(Writer::has_failed)
+            || self.extract.as_ref().is_some_and(Writer::has_failed)
     }
 
     /// Waits until everything is written. To be called when the shards have ended.
@@ -112,8 +128,12 @@ impl Outputs {
     }
 }
 
-/// The summary, unless standard output is taken by the connection log; and whatever makes the results other than a
-/// reader would expect.
+/// A connection log on standard output stands there alone.
+fn prints_summary(args: &ReplayArgs) -> bool {
+    !args.quiet && args.conn_log.as_deref() != Some(Path::new("-"))
+}
+
+/// The summary, and whatever makes the results other than a reader would expect.
 fn report_to_humans(
     args: &ReplayArgs,
     plan: &Plan,
@@ -125,19 +145,31 @@ fn report_to_humans(
         return Ok(());
     }
     let figures = report.snapshot();
-    if args.conn_log.as_deref() != Some(Path::new("-")) {
-        let summary = Summary { captures: &plan.captures, figures: &figures, tally };
-        write!(io::stdout().lock(), "{summary}")
-            .map_err(|source| Error::Output { path: "standard output".into(), source })?;
+    if prints_summary(args) {
+        let summary = Summary {
+            captures: &plan.captures,
+            figures: &figures,
+            tally,
+        };
+        write!(io::stdout().lock(), "{summary}").map_err(|source| Error::Output {
+            path: "standard output".into(),
+            source,
+        })?;
     }
     for line in summary::bounds_hit(&figures) {
         super::say(format_args!("mosaic: a bound was hit: {line}"));
     }
     for actor in report.actor_panics.iter().filter(|actor| actor.panics > 0) {
-        super::say(format_args!("mosaic: {} panicked {} times: its results are incomplete", actor.name, actor.panics));
+        super::say(format_args!(
+            "mosaic: {} panicked {} times: its results are incomplete",
+            actor.name, actor.panics
+        ));
     }
     if interrupt.is_asked() {
-        let read = figures.progress().map_or(String::new(), |(done, total)| format!(" after {done} of {total} bytes"));
+        let read = match figures.progress() {
+            Some((done, total)) => format!(" after {} of {}", HumanBytes(done), HumanBytes(total)),
+            None => String::new(),
+        };
         super::say(format_args!("mosaic: interrupted{read}"));
     }
     Ok(())
@@ -147,15 +179,25 @@ fn report_to_humans(
 fn check_captures(captures: &[PathBuf], conn_log: Option<&Path>) -> Result<()> {
     let log = conn_log.and_then(|path| fs::metadata(path).ok());
     for path in captures.iter().filter(|path| *path != Path::new("-")) {
-        let refused = |source| Error::Port(mosaic_port::PortError::Io { path: path.clone(), source });
+        let refused = |source| {
+            Error::Port(mosaic_port::PortError::Io {
+                path: path.clone(),
+                source,
+            })
+        };
         let file = fs::metadata(path).map_err(refused)?;
         // Opening a pipe and closing it again would take it from its writer.
         if !file.is_file() {
             continue;
         }
         File::open(path).map_err(refused)?;
-        if log.as_ref().is_some_and(|log| (log.dev(), log.ino()) == (file.dev(), file.ino())) {
-            return Err(refused(io::Error::other("is both a capture and the connection log")));
+        if log
+            .as_ref()
+            .is_some_and(|log| (log.dev(), log.ino()) == (file.dev(), file.ino()))
+        {
+            return Err(refused(io::Error::other(
+                "is both a capture and the connection log",
+            )));
         }
     }
     Ok(())

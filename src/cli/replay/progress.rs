@@ -13,8 +13,13 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn new(wanted: bool) -> Self {
-        let make = || ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
-        Self { bar: (wanted && stderr().is_terminal()).then(make) }
+        let make = || {
+            let target = ProgressDrawTarget::stderr_with_hz(10);
+            ProgressBar::with_draw_target(None, target).with_style(style("{spinner} {msg}"))
+        };
+        Self {
+            bar: (wanted && stderr().is_terminal()).then(make),
+        }
     }
 
     /// Draws anew.
@@ -29,7 +34,9 @@ impl Progress {
         match figures.progress() {
             Some((done, total)) => {
                 if bar.length() != Some(total) {
-                    bar.set_style(style("{bar:30} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta} {msg}"));
+                    bar.set_style(style(
+                        "{bar:30} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta} {msg}",
+                    ));
                     bar.set_length(total);
                 }
                 bar.set_position(done);

@@ -32,16 +32,32 @@ impl fmt::Display for Summary<'_> {
 impl Summary<'_> {
     fn overview(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (ingress, counters) = (self.figures.ingress(), self.figures.counters());
-        let captures: Vec<_> = self.captures.iter().map(|path| path.display().to_string()).collect();
+        let captures: Vec<_> = self
+            .captures
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
         let mut table = table(&["", ""]);
         table.add_row(["captures", &captures.join(", ")]);
-        table.add_row(["packets", &count_and_bytes(ingress.received_frames, ingress.received_bytes)]);
-        table.add_row(["in flows", &count_and_bytes(counters.consumed, counters.ip_bytes)]);
+        table.add_row([
+            "packets",
+            &count_and_bytes(ingress.received_frames, ingress.received_bytes),
+        ]);
+        table.add_row([
+            "in flows",
+            &count_and_bytes(counters.consumed, counters.ip_bytes),
+        ]);
         if let Some((first, last)) = self.tally.span() {
             table.add_row(["first packet", &time(first)]);
-            table.add_row(["last packet", &format!("{}, {} later", time(last), duration(last.since(first)))]);
+            table.add_row([
+                "last packet",
+                &format!("{}, {} later", time(last), duration(last.since(first))),
+            ]);
         }
-        table.add_row(["TCP payload", &HumanBytes(counters.payload_bytes).to_string()]);
+        table.add_row([
+            "TCP payload",
+            &HumanBytes(counters.payload_bytes).to_string(),
+        ]);
         table.add_row(["in streams", &HumanBytes(counters.stream_bytes).to_string()]);
         for (name, count) in [
             ("missing bytes", counters.gap_bytes),
@@ -52,7 +68,10 @@ impl Summary<'_> {
             ("invalid segments", counters.invalid_segments),
             ("fragments", ingress.fragments_absorbed),
             ("datagrams reassembled", ingress.datagrams_reassembled),
-            ("datagrams incomplete", ingress.datagrams_expired + ingress.datagrams_evicted),
+            (
+                "datagrams incomplete",
+                ingress.datagrams_expired + ingress.datagrams_evicted,
+            ),
         ] {
             if count > 0 {
                 table.add_row([name, &HumanCount(count).to_string()]);
@@ -60,7 +79,10 @@ impl Summary<'_> {
         }
         if self.figures.shards.len() > 1 {
             let handed_over = HumanCount(self.figures.hand_over().taken_in);
-            let shards = format!("{}, {handed_over} packets handed over", self.figures.shards.len());
+            let shards = format!(
+                "{}, {handed_over} packets handed over",
+                self.figures.shards.len()
+            );
             table.add_row(["shards", &shards]);
         }
         writeln!(f, "{}", trimmed(&table))
@@ -102,7 +124,14 @@ impl Summary<'_> {
     }
 
     fn top(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut top = table(&["largest flows", "client", "server", "packets", "bytes", "lasted"]);
+        let mut top = table(&[
+            "largest flows",
+            "client",
+            "server",
+            "packets",
+            "bytes",
+            "lasted",
+        ]);
         for flow in self.tally.top() {
             top.add_row([
                 flow.proto.to_string(),
@@ -121,7 +150,10 @@ impl Summary<'_> {
         let mut drops = table(&["packets not in flows", "packets"]);
         for (reason, packets) in self.figures.drops().iter() {
             if packets > 0 {
-                drops.add_row([drop_phrase(reason).to_owned(), HumanCount(packets).to_string()]);
+                drops.add_row([
+                    drop_phrase(reason).to_owned(),
+                    HumanCount(packets).to_string(),
+                ]);
             }
         }
         right(&mut drops, 1..2);
@@ -134,17 +166,35 @@ pub(super) fn bounds_hit(figures: &Snapshot) -> Vec<String> {
     let (counters, ingress, drops) = (figures.counters(), figures.ingress(), figures.drops());
     let mut lines = Vec::new();
     for (times, what) in [
-        (counters.flows_evicted, "flows were pushed out of the full flow table (--flows)"),
-        (drops.table_full, "packets found the flow table full (--flows)"),
+        (
+            counters.flows_evicted,
+            "flows were pushed out of the full flow table (--flows)",
+        ),
+        (
+            drops.table_full,
+            "packets found the flow table full (--flows)",
+        ),
         (
             counters.bounds_hit,
             "times a bound on buffered bytes or holes was hit (--side-bytes, --out-of-order-bytes, --holes, \
              --buffered-bytes)",
         ),
-        (counters.overrun_bytes, "bytes were lost to a reader that did not keep up (--side-bytes)"),
-        (ingress.datagrams_evicted, "fragmented datagrams were given up for lack of room (--fragments)"),
-        (drops.fragment_bound, "fragments found no room (--fragments)"),
-        (figures.hand_over().ring_dropped, "packets were dropped between shards"),
+        (
+            counters.overrun_bytes,
+            "bytes were lost to a reader that did not keep up (--side-bytes)",
+        ),
+        (
+            ingress.datagrams_evicted,
+            "fragmented datagrams were given up for lack of room (--fragments)",
+        ),
+        (
+            drops.fragment_bound,
+            "fragments found no room (--fragments)",
+        ),
+        (
+            figures.hand_over().ring_dropped,
+            "packets were dropped between shards",
+        ),
     ] {
         if times > 0 {
             lines.push(format!("{} {what}", HumanCount(times)));
@@ -182,20 +232,33 @@ fn table(headings: &[&str]) -> Table {
 
 /// Aligns columns of numbers.
 fn right(table: &mut Table, columns: std::ops::Range<usize>) {
-    for column in table.column_iter_mut().skip(columns.start).take(columns.len()) {
+    for column in table
+        .column_iter_mut()
+        .skip(columns.start)
+        .take(columns.len())
+    {
         column.set_cell_alignment(CellAlignment::Right);
     }
 }
 
 /// The table, without the space around its lines.
 fn trimmed(table: &Table) -> String {
-    let without_padding = |line: String| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned();
+    let without_padding = |line: String| {
+        line.strip_prefix(' ')
+            .unwrap_or(&line)
+            .trim_end()
+            .to_owned()
+    };
     let lines: Vec<_> = table.lines().map(without_padding).collect();
     lines.join("\n")
 }
 
 fn writeln_unless_empty(f: &mut fmt::Formatter<'_>, table: &Table) -> fmt::Result {
-    if table.row_count() == 0 { Ok(()) } else { writeln!(f, "\n{}", trimmed(table)) }
+    if table.row_count() == 0 {
+        Ok(())
+    } else {
+        writeln!(f, "\n{}", trimmed(table))
+    }
 }
 
 fn count_and_bytes(count: u64, bytes: u64) -> String {
@@ -204,7 +267,8 @@ fn count_and_bytes(count: u64, bytes: u64) -> String {
 
 /// UTC, to the microsecond.
 fn time(time: Timestamp) -> String {
-    humantime::format_rfc3339_micros(SystemTime::UNIX_EPOCH + time.since(Timestamp::ZERO)).to_string()
+    humantime::format_rfc3339_micros(SystemTime::UNIX_EPOCH + time.since(Timestamp::ZERO))
+        .to_string()
 }
 
 /// With three or four digits, and the unit that suits them.
@@ -217,7 +281,11 @@ fn duration(duration: Duration) -> String {
         0 if seconds < 0.001 => write!(text, "{:.0} µs", seconds * 1e6),
         0 => write!(text, "{:.1} ms", seconds * 1e3),
         1..=119 => write!(text, "{seconds:.2} s"),
-        whole => write!(text, "{}", humantime::format_duration(Duration::from_secs(whole))),
+        whole => write!(
+            text,
+            "{}",
+            humantime::format_duration(Duration::from_secs(whole))
+        ),
     };
     text
 }
@@ -251,17 +319,33 @@ mod tests {
     #[test]
     fn bounds_that_were_hit_are_told_and_others_are_not() {
         let mut shard = ShardSnapshot::default();
-        assert!(bounds_hit(&Snapshot { shards: vec![shard.clone()] }).is_empty());
+        assert!(
+            bounds_hit(&Snapshot {
+                shards: vec![shard.clone()]
+            })
+            .is_empty()
+        );
         shard.counters.flows_evicted = 1_234;
-        let lines = bounds_hit(&Snapshot { shards: vec![shard] });
-        assert_eq!(lines, ["1,234 flows were pushed out of the full flow table (--flows)"]);
+        let lines = bounds_hit(&Snapshot {
+            shards: vec![shard],
+        });
+        assert_eq!(
+            lines,
+            ["1,234 flows were pushed out of the full flow table (--flows)"]
+        );
     }
 
     #[test]
     fn an_empty_capture_has_a_summary() {
-        let summary =
-            Summary { captures: &["a.pcap".into()], figures: &Snapshot::default(), tally: &Tally::default() };
+        let summary = Summary {
+            captures: &["a.pcap".into()],
+            figures: &Snapshot::default(),
+            tally: &Tally::default(),
+        };
         let text = summary.to_string();
-        assert!(text.contains("a.pcap") && text.contains("no flows"), "{text}");
+        assert!(
+            text.contains("a.pcap") && text.contains("no flows"),
+            "{text}"
+        );
     }
 }

@@ -21,7 +21,11 @@ pub(super) struct TallyActor {
 
 impl TallyActor {
     pub(super) fn new(filter: Option<Filter>, done: flume::Sender<Tally>) -> Self {
-        Self { filter, tally: Tally::default(), done }
+        Self {
+            filter,
+            tally: Tally::default(),
+            done,
+        }
     }
 }
 
@@ -80,7 +84,12 @@ impl Tally {
         let sum = |part: fn(&_) -> u64| flow.sides.iter().map(part).sum::<u64>();
         let (packets, ip_bytes) = (sum(|side| side.packets), sum(|side| side.ip_bytes));
         let protocol = self.protocols.entry(flow.proto.0).or_default();
-        protocol.add(&Protocol { flows: 1, packets, ip_bytes, payload_bytes: sum(|side| side.payload_bytes) });
+        protocol.add(&Protocol {
+            flows: 1,
+            packets,
+            ip_bytes,
+            payload_bytes: sum(|side| side.payload_bytes),
+        });
         *self.ends.entry(end_phrase(flow.end)).or_default() += 1;
         self.widen((flow.first, flow.last));
         self.add_top(TopFlow {
@@ -105,12 +114,19 @@ impl Tally {
         if let Some(span) = other.span {
             self.widen(span);
         }
-        other.top.into_iter().for_each(|Reverse(flow)| self.add_top(flow));
+        other
+            .top
+            .into_iter()
+            .for_each(|Reverse(flow)| self.add_top(flow));
     }
 
     /// By protocol, most bytes first.
     pub(super) fn protocols(&self) -> Vec<(Proto, Protocol)> {
-        let mut protocols: Vec<_> = self.protocols.iter().map(|(proto, counts)| (Proto(*proto), *counts)).collect();
+        let mut protocols: Vec<_> = self
+            .protocols
+            .iter()
+            .map(|(proto, counts)| (Proto(*proto), *counts))
+            .collect();
         protocols.sort_by_key(|(_, counts)| Reverse(counts.ip_bytes));
         protocols
     }
@@ -135,7 +151,11 @@ impl Tally {
     fn add_top(&mut self, flow: TopFlow) {
         if self.top.len() < TOP {
             self.top.push(Reverse(flow));
-        } else if self.top.peek().is_some_and(|Reverse(smallest)| *smallest < flow) {
+        } else if self
+            .top
+            .peek()
+            .is_some_and(|Reverse(smallest)| *smallest < flow)
+        {
             self.top.pop();
             self.top.push(Reverse(flow));
         }
@@ -172,7 +192,10 @@ mod tests {
     use super::*;
 
     fn flow(ip_bytes: u64, second: u64) -> TopFlow {
-        let end = Endpoint { addr: [192, 0, 2, 1].into(), port: 1 };
+        let end = Endpoint {
+            addr: [192, 0, 2, 1].into(),
+            port: 1,
+        };
         TopFlow {
             ip_bytes,
             first: Reverse(Timestamp::from_nanos(second * 1_000_000_000)),
@@ -206,8 +229,14 @@ mod tests {
     #[test]
     fn of_equal_flows_the_earlier_comes_first() {
         let mut tally = Tally::default();
-        [5, 3, 4].into_iter().for_each(|second| tally.add_top(flow(1, second)));
-        let firsts: Vec<_> = tally.top().iter().map(|flow| flow.first.0.as_nanos() / 1_000_000_000).collect();
+        [5, 3, 4]
+            .into_iter()
+            .for_each(|second| tally.add_top(flow(1, second)));
+        let firsts: Vec<_> = tally
+            .top()
+            .iter()
+            .map(|flow| flow.first.0.as_nanos() / 1_000_000_000)
+            .collect();
         assert_eq!(firsts, [3, 4, 5]);
     }
 }

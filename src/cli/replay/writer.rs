@@ -31,8 +31,15 @@ impl<T: Send + 'static> Writer<T> {
         write: impl FnOnce(flume::Receiver<T>) -> io::Result<()> + Send + 'static,
     ) -> Result<Self> {
         let (blocks, received) = flume::bounded(DEPTH);
-        match thread::Builder::new().name(name.to_owned()).spawn(move || write(received)) {
-            Ok(thread) => Ok(Self { path, blocks, thread }),
+        match thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || write(received))
+        {
+            Ok(thread) => Ok(Self {
+                path,
+                blocks,
+                thread,
+            }),
             Err(source) => Err(Error::Output { path, source }),
         }
     }
@@ -52,9 +59,15 @@ impl<T: Send + 'static> Writer<T> {
     /// # Errors
     /// [`Error::Output`].
     pub(super) fn finish(self) -> Result<()> {
-        let Self { path, blocks, thread } = self;
+        let Self {
+            path,
+            blocks,
+            thread,
+        } = self;
         drop(blocks);
-        let written = thread.join().unwrap_or_else(|_| Err(io::Error::other("the writer panicked")));
+        let written = thread
+            .join()
+            .unwrap_or_else(|_| Err(io::Error::other("the writer panicked")));
         written.map_err(|source| Error::Output { path, source })
     }
 }

@@ -5,10 +5,20 @@ use mosaic_port::Timestamp;
 use super::*;
 
 fn flow(proto: Proto) -> FlowSummary {
-    let client = Endpoint { addr: [192, 0, 2, 1].into(), port: 40_000 };
-    let server = Endpoint { addr: [198, 51, 100, 7].into(), port: 80 };
+    let client = Endpoint {
+        addr: [192, 0, 2, 1].into(),
+        port: 40_000,
+    };
+    let server = Endpoint {
+        addr: [198, 51, 100, 7].into(),
+        port: 80,
+    };
     FlowSummary {
-        id: FlowId { shard: 3, index: 5, generation: 7 },
+        id: FlowId {
+            shard: 3,
+            index: 5,
+            generation: 7,
+        },
         key: FlowKey::v4(0xc000_0201, 0xc633_6407, 40_000, 80, proto, 0).0,
         proto,
         client,
@@ -95,9 +105,18 @@ fn a_datagram_line_has_no_stream() {
     let mut flow = flow(Proto::UDP);
     flow.sides[0].packets = 1;
     let text = line(&ConnectionRecord::new(&flow, [None; 2]));
-    assert!(text.contains(r#""proto":"udp""#) && text.contains(r#""state":"S0""#), "{text}");
-    assert!(text.contains(r#""c2s":{"packets":1,"ip_bytes":0,"payload_bytes":0}"#), "{text}");
-    assert!(!text.contains("shard") && text.contains(r#""vlans":[],"tunnels":[]"#), "{text}");
+    assert!(
+        text.contains(r#""proto":"udp""#) && text.contains(r#""state":"S0""#),
+        "{text}"
+    );
+    assert!(
+        text.contains(r#""c2s":{"packets":1,"ip_bytes":0,"payload_bytes":0}"#),
+        "{text}"
+    );
+    assert!(
+        !text.contains("shard") && text.contains(r#""vlans":[],"tunnels":[]"#),
+        "{text}"
+    );
 }
 
 #[test]
@@ -110,11 +129,46 @@ fn states_are_named_as_zeek_names_them() {
         ([1, 0, 0], [0, 0, 1], 1, Some(EndReason::Reset), "Sr", "REJ"),
         ([1, 1, 0], [1, 0, 0], 1, None, "ShF", "S2"),
         ([1, 0, 0], [1, 1, 0], 1, None, "Shf", "S3"),
-        ([1, 0, 1], [1, 0, 1], 2, Some(EndReason::Reset), "ShRr", "RSTO"),
-        ([1, 0, 1], [1, 0, 1], 2, Some(EndReason::Reset), "ShrR", "RSTR"),
-        ([1, 0, 1], [1, 0, 0], 2, Some(EndReason::Reset), "ShDdTtGg", "RSTO"),
-        ([1, 0, 1], [0, 0, 0], 0, Some(EndReason::Reset), "SR", "RSTOS0"),
-        ([0, 0, 0], [1, 0, 1], 1, Some(EndReason::Reset), "hr", "RSTRH"),
+        (
+            [1, 0, 1],
+            [1, 0, 1],
+            2,
+            Some(EndReason::Reset),
+            "ShRr",
+            "RSTO",
+        ),
+        (
+            [1, 0, 1],
+            [1, 0, 1],
+            2,
+            Some(EndReason::Reset),
+            "ShrR",
+            "RSTR",
+        ),
+        (
+            [1, 0, 1],
+            [1, 0, 0],
+            2,
+            Some(EndReason::Reset),
+            "ShDdTtGg",
+            "RSTO",
+        ),
+        (
+            [1, 0, 1],
+            [0, 0, 0],
+            0,
+            Some(EndReason::Reset),
+            "SR",
+            "RSTOS0",
+        ),
+        (
+            [0, 0, 0],
+            [1, 0, 1],
+            1,
+            Some(EndReason::Reset),
+            "hr",
+            "RSTRH",
+        ),
         ([1, 1, 0], [0, 0, 0], 0, None, "SF", "SH"),
         ([0, 0, 0], [1, 1, 0], 1, None, "hf", "SHR"),
         ([0, 0, 0], [0, 0, 0], 1, None, "Dd", "OTH"),
@@ -128,7 +182,11 @@ fn states_are_named_as_zeek_names_them() {
         flow.sides[1].packets = server_packets;
         flow.end = end;
         flow.history.push_str(history);
-        assert_eq!(ConnectionRecord::new(&flow, [None; 2]).state, state, "{history}");
+        assert_eq!(
+            ConnectionRecord::new(&flow, [None; 2]).state,
+            state,
+            "{history}"
+        );
     }
 }
 
@@ -147,7 +205,10 @@ fn every_layer_has_a_tunnel_entry_except_vlans() {
         (Layer::Other("wlan"), r#"{"type":"wlan"}"#),
     ];
     for (layer, text) in layers {
-        assert_eq!(serde_json::to_string(&TunnelRecord::new(&layer).unwrap()).unwrap(), text);
+        assert_eq!(
+            serde_json::to_string(&TunnelRecord::new(&layer).unwrap()).unwrap(),
+            text
+        );
     }
     assert_eq!(TunnelRecord::new(&Layer::Vlan(1)), None);
 }

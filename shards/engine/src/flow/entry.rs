@@ -3,7 +3,7 @@
 use arrayvec::ArrayString;
 use mosaic_port::Timestamp;
 
-use super::{Direction, FlowKey};
+use super::{Direction, FlowKey, Proto};
 use crate::event::{EndReason, Side};
 use crate::shard::context::ClientBy;
 use crate::tcp::{Seq, State};
@@ -68,15 +68,16 @@ bitflags::bitflags! {
         const SENT_DATA = 0b11 << 6;
         /// This side has sent a bare acknowledgment.
         const SENT_ACK = 0b11 << 8;
-        const TCP = 1 << 10;
-        /// The client is the key's upper endpoint.
-        const CLIENT_UPPER = 1 << 11;
+        /// This side has a stream store.
+        const STORED = 0b11 << 10;
         /// The handshake was seen to complete, or the flow was picked up midstream.
         const ESTABLISHED = 1 << 12;
         /// Closed; what comes now is late.
         const CLOSED = 1 << 13;
         /// `ConnEnd` was raised.
         const ENDED = 1 << 14;
+        /// The client is the key's upper endpoint.
+        const CLIENT_UPPER = 1 << 15;
     }
 }
 
@@ -90,8 +91,8 @@ impl Flags {
 
     /// The flags with the two sides exchanged.
     pub(crate) const fn swapped(self) -> Self {
-        let pairs = Self::BASE.bits() | Self::ACKED.bits() | Self::CAREFUL.bits() | Self::SENT_DATA.bits() | Self::SENT_ACK.bits();
-        let (odd, even) = (0b10_1010_1010, 0b01_0101_0101);
+        let pairs = Self::BASE.bits() | Self::ACKED.bits() | Self::CAREFUL.bits() | Self::SENT_DATA.bits() | Self::SENT_ACK.bits() | Self::STORED.bits();
+        let (odd, even) = (0b1010_1010_1010, 0b0101_0101_0101);
         let bits = self.bits();
         Self::from_bits_retain((bits & !pairs) | (bits & odd) >> 1 | (bits & even) << 1)
     }
@@ -117,6 +118,19 @@ impl Hot {
     #[inline]
     pub(crate) fn has(&self, pair: Flags, side: Side) -> bool {
         self.flags.contains(Flags::of(pair, side))
+    }
+
+    /// Whether its packets are likely to need nothing but this part: an open connection on which both sides have sent
+    /// data and acknowledgments before.
+    #[inline]
+    pub(crate) fn is_ordinary(&self) -> bool {
+        let usual = Flags::BASE | Flags::ACKED | Flags::SENT_DATA | Flags::SENT_ACK;
+        self.flags.contains(usual) && !self.flags.intersects(Flags::CAREFUL | Flags::STORED)
+    }
+
+    #[inline]
+    pub(crate) fn is_tcp(&self) -> bool {
+        self.key.proto() == Proto::TCP
     }
 
     #[inline]
@@ -156,32 +170,33 @@ impl Hot {
     }
 }
 
-/// The part of a flow that its beginning, its end and irregular packets touch.
+/// The part of a flow that its beginning, its end and irregular packets touch; of it, the first two cache lines are enough
+/// as long as nothing goes wrong.
 #[derive(Clone, Debug)]
+#[repr(C, align(64))]
 pub(crate) struct Cold {
     pub(crate) first: Timestamp,
     pub(crate) generation: u32,
     /// Index of the layers around its first packet.
     pub(crate) encapsulation: u16,
+    /// Monitors that were attached when the flow began; they hear of its removal whatever they stopped meanwhile.
+    pub(crate) attached: u16,
     pub(crate) client_by: ClientBy,
     pub(crate) end: Option<EndReason>,
     /// Which class it is listed under; see `shard::lifecycle`.
     pub(crate) class: u8,
-    /// Monitors that were attached when the flow began; they hear of its removal whatever they stopped meanwhile.
-    pub(crate) attached: u16,
     pub(crate) history: ArrayString<24>,
     pub(crate) halves: [ColdHalf; 2],
+    pub(crate) troubles: [Trouble; 2],
 }
+
+const _: () = assert!(core::mem::offset_of!(Cold, troubles) <= 128);
 
 /// One direction, indexed by the [`Side`] that sends.
 #[derive(Clone, Debug)]
 pub(crate) struct ColdHalf {
     /// Payload bytes minus `HotHalf::next`, modulo 2^64: 0 for a stream that came in order.
     pub(crate) payload_adjust: u64,
-    pub(crate) gap_bytes: u64,
-    pub(crate) late_bytes: u64,
-    pub(crate) retransmitted_bytes: u64,
-    pub(crate) overlap_differs_bytes: u64,
     /// Stream offset of the FIN, or [`UNKNOWN`].
     pub(crate) fin_at: u64,
     /// Largest stream offset seen, the reference for unwrapping sequence numbers.
@@ -190,6 +205,23 @@ pub(crate) struct ColdHalf {
     pub(crate) store: u32,
     /// Initial sequence number, from its own SYN or guessed as a capture reader does; see `isn_known`.
     pub(crate) isn: Seq,
+    /// Segments with SYN, FIN and RST; they count up to 65,535.
+    pub(crate) syn: u16,
+    pub(crate) fin: u16,
+    pub(crate) rst: u16,
+    pub(crate) isn_known: bool,
+    /// Its own SYN was seen.
+    pub(crate) syn_seen: bool,
+}
+
+/// What went wrong in one direction, indexed by the [`Side`] that sends; and what no ordinary connection needs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Trouble {
+    pub(crate) gap_bytes: u64,
+    pub(crate) late_bytes: u64,
+    pub(crate) retransmitted_bytes: u64,
+    pub(crate) overlap_differs_bytes: u64,
+    /// Latest timestamp option of a segment in order (validity profile `receiver`); see `ts_known`.
     pub(crate) ts_recent: u32,
     pub(crate) gaps: u32,
     pub(crate) retransmissions: u32,
@@ -197,15 +229,9 @@ pub(crate) struct ColdHalf {
     pub(crate) keep_alives: u32,
     pub(crate) zero_windows: u32,
     pub(crate) invalid: u32,
-    pub(crate) syn: u32,
-    pub(crate) fin: u32,
-    pub(crate) rst: u32,
     /// Carries of `HotHalf::packets` and `HotHalf::header_bytes`.
     pub(crate) packets_carry: u8,
     pub(crate) header_bytes_carry: u8,
-    pub(crate) isn_known: bool,
-    /// Its own SYN was seen.
-    pub(crate) syn_seen: bool,
     pub(crate) ts_known: bool,
 }
 
@@ -213,29 +239,15 @@ impl Default for ColdHalf {
     fn default() -> Self {
         Self {
             payload_adjust: 0,
-            gap_bytes: 0,
-            late_bytes: 0,
-            retransmitted_bytes: 0,
-            overlap_differs_bytes: 0,
             fin_at: UNKNOWN,
             highest: 0,
             store: NONE,
             isn: Seq(0),
-            ts_recent: 0,
-            gaps: 0,
-            retransmissions: 0,
-            out_of_order: 0,
-            keep_alives: 0,
-            zero_windows: 0,
-            invalid: 0,
             syn: 0,
             fin: 0,
             rst: 0,
-            packets_carry: 0,
-            header_bytes_carry: 0,
             isn_known: false,
             syn_seen: false,
-            ts_known: false,
         }
     }
 }
@@ -253,6 +265,7 @@ impl Cold {
             attached: 0,
             history: ArrayString::new_const(),
             halves: [ColdHalf::default(), ColdHalf::default()],
+            troubles: [Trouble::default(), Trouble::default()],
         }
     }
 
@@ -262,6 +275,14 @@ impl Cold {
 
     pub(crate) fn half_mut(&mut self, side: Side) -> &mut ColdHalf {
         &mut self.halves[side as usize]
+    }
+
+    pub(crate) fn trouble(&self, side: Side) -> &Trouble {
+        &self.troubles[side as usize]
+    }
+
+    pub(crate) fn trouble_mut(&mut self, side: Side) -> &mut Trouble {
+        &mut self.troubles[side as usize]
     }
 
     /// Notes what a side did, in Zeek's letters, once a kind and side: capitals for the client.
@@ -293,8 +314,8 @@ mod tests {
 
     #[test]
     fn flags_of_a_pair_swap_with_the_sides() {
-        let flags = Flags::of(Flags::BASE, Side::Client) | Flags::of(Flags::SENT_ACK, Side::Server) | Flags::TCP;
-        let swapped = Flags::of(Flags::BASE, Side::Server) | Flags::of(Flags::SENT_ACK, Side::Client) | Flags::TCP;
+        let flags = Flags::of(Flags::BASE, Side::Client) | Flags::of(Flags::SENT_ACK, Side::Server) | Flags::CLOSED;
+        let swapped = Flags::of(Flags::BASE, Side::Server) | Flags::of(Flags::SENT_ACK, Side::Client) | Flags::CLOSED;
         assert_eq!(flags.swapped(), swapped);
         assert_eq!(swapped.swapped(), flags);
     }

@@ -115,11 +115,13 @@ impl FlowKey {
     }
 
     /// IP protocol.
+    #[inline]
     pub fn proto(&self) -> Proto {
         Proto(self.proto)
     }
 
     /// Whether it is an IPv6 flow.
+    #[inline]
     pub fn is_v6(&self) -> bool {
         self.family == 6
     }
@@ -184,6 +186,6 @@ mod tests {
 
     #[test]
     fn a_key_is_48_bytes() {
-        assert_eq!(core::mem::size_of::<FlowKey>(), 48);
+        assert_eq!(size_of::<FlowKey>(), 48);
     }
 }

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use super::entry::NONE;
+use crate::prefetch::prefetch;
 
 /// Neighbours of one member.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +63,12 @@ impl Lists {
             NONE => self.ends[list].last = prev,
             next => self.links[next as usize].prev = prev,
         }
+    }
+
+    /// Fetches the links of `member`.
+    #[inline]
+    pub(crate) fn prefetch(&self, member: u32) {
+        prefetch(self.links.as_ptr().wrapping_add(member as usize));
     }
 
     /// First member of `list`.

@@ -22,7 +22,13 @@ pub const KEY: [u8; 40] = {
 #[inline]
 pub fn hash(key: &FlowKey) -> u32 {
     let (lower, upper, ports, ..) = key.parts();
-    let addrs = lower ^ upper;
+    hash_words(lower ^ upper, ports)
+}
+
+/// [`hash`] from the exclusive-or of the addresses and that of the ports, for those who have just read them: a key that
+/// was written a moment ago is slow to read back.
+#[inline]
+pub(crate) fn hash_words(addrs: u128, ports: u32) -> u32 {
     #[expect(clippy::cast_possible_truncation, reason = "folding: every bit is taken once")]
     let words = {
         let quarter = (addrs ^ addrs >> 64) as u64;

@@ -8,6 +8,7 @@ use mosaic_port::Timestamp;
 
 use super::entry::NONE;
 use super::list::Lists;
+use crate::prefetch::prefetch;
 
 /// Slots of the wheel. Deadlines further away than the wheel is round fire early and are put in again.
 const SLOTS: usize = 1024;
@@ -18,7 +19,7 @@ const TICK_SHIFT: u32 = 28;
 #[derive(Debug)]
 pub(crate) struct Wheel {
     slots: Lists,
-    /// Slot each member is in, or [`NONE`].
+    /// Tick at which each member fires, modulo 2^32, or [`NONE`].
     placed: Vec<u32>,
     /// Tick up to which everything has fired.
     tick: u64,
@@ -30,24 +31,38 @@ impl Wheel {
         Self { slots: Lists::new(SLOTS, members), placed: Vec::with_capacity(members), tick: 0 }
     }
 
-    /// Sets `member` to fire at `due`, whatever it was set to before.
+    /// Sees to it that `member` fires at `due` or before: one that is already set to fire sooner is left where it is.
     pub(crate) fn set(&mut self, member: u32, due: Timestamp) {
-        self.cancel(member);
+        if self.placed.len() <= member as usize {
+            self.placed.resize(member as usize + 1, NONE);
+        }
         let tick = (due.as_nanos() >> TICK_SHIFT).clamp(self.tick + 1, self.tick + SLOTS as u64 - 1);
-        let slot = Self::slot(tick);
-        self.slots.push_back(slot as usize, member);
-        self.placed[member as usize] = slot;
+        let placed = self.placed[member as usize];
+        if placed != NONE {
+            if low_half(tick).wrapping_sub(placed) < SLOTS as u32 {
+                return;
+            }
+            self.slots.remove(slot(placed), member);
+        }
+        let tick = low_half(tick);
+        self.slots.push_back(slot(tick), member);
+        self.placed[member as usize] = tick;
     }
 
     /// Takes `member` out, if it is in.
     pub(crate) fn cancel(&mut self, member: u32) {
-        if self.placed.len() <= member as usize {
-            self.placed.resize(member as usize + 1, NONE);
+        let Some(placed) = self.placed.get_mut(member as usize) else { return };
+        let placed = core::mem::replace(placed, NONE);
+        if placed != NONE {
+            self.slots.remove(slot(placed), member);
         }
-        let slot = core::mem::replace(&mut self.placed[member as usize], NONE);
-        if slot != NONE {
-            self.slots.remove(slot as usize, member);
-        }
+    }
+
+    /// Fetches what changing `member` touches.
+    #[inline]
+    pub(crate) fn prefetch(&self, member: u32) {
+        prefetch(self.placed.as_ptr().wrapping_add(member as usize));
+        self.slots.prefetch(member);
     }
 
     /// The next member that is due at `now`, if any; it is then in the wheel no more.
@@ -56,7 +71,7 @@ impl Wheel {
         // One round visits every slot: after a long silence there is no need to go round more than once.
         self.tick = self.tick.max(target.saturating_sub(SLOTS as u64));
         loop {
-            if let Some(member) = self.slots.first(Self::slot(self.tick) as usize) {
+            if let Some(member) = self.slots.first(slot(low_half(self.tick))) {
                 self.cancel(member);
                 return Some(member);
             }
@@ -66,12 +81,17 @@ impl Wheel {
             self.tick += 1;
         }
     }
+}
 
-    fn slot(tick: u64) -> u32 {
-        #[expect(clippy::cast_possible_truncation, reason = "taken modulo a small number")]
-        let slot = (tick % SLOTS as u64) as u32;
-        slot
-    }
+/// A tick modulo 2^32 (36 years); the one that would read as [`NONE`] gives way to its neighbour.
+fn low_half(tick: u64) -> u32 {
+    #[expect(clippy::cast_possible_truncation, reason = "ticks are compared over less than a round of the wheel")]
+    let low = tick as u32;
+    if low == NONE { low - 1 } else { low }
+}
+
+fn slot(tick: u32) -> usize {
+    tick as usize % SLOTS
 }
 
 #[cfg(test)]

@@ -6,10 +6,10 @@ use mosaic_port::Timestamp;
 use super::Shard;
 use super::burst::Active;
 use crate::event::{EndReason, Side};
-use crate::flow::entry::{Cold, Hot};
+use crate::flow::entry::{Cold, Flags, Hot};
 use crate::flow::{Endpoint, FlowKey, Proto};
 pub use crate::stream::Chunks;
-use crate::stream::{BurstSegment, Reader, Sources, Stores};
+use crate::stream::{BurstSegment, Reader, SideStore, Sources, Stores};
 use crate::tcp::State;
 use crate::wire::{Encapsulation, Packet};
 
@@ -153,8 +153,8 @@ pub struct FlowContext<'a> {
     stores: &'a mut Stores,
     segments: &'a [BurstSegment],
     bytes: &'a [&'a [u8]],
-    encapsulation: &'a Encapsulation,
-    id: FlowId,
+    encapsulations: &'a [Encapsulation],
+    shard: u16,
     now: Timestamp,
     monitor: u8,
     is_reader: bool,
@@ -168,8 +168,8 @@ impl Shard {
         let active = &mut self.burst.actives[usize::from(slot)];
         let (hot, cold) = (self.table.hot(active.flow), self.table.cold(active.flow));
         FlowContext {
-            id: FlowId { shard: self.config.shard, index: active.flow, generation: cold.generation },
-            encapsulation: &self.encapsulations[usize::from(cold.encapsulation)],
+            shard: self.config.shard,
+            encapsulations: &self.encapsulations,
             now: active.now,
             is_reader: self.monitors.set(hot.set).readers & 1 << monitor != 0,
             hot,
@@ -187,7 +187,13 @@ impl Shard {
 impl FlowContext<'_> {
     /// Which flow.
     pub fn id(&self) -> FlowId {
-        self.id
+        FlowId { shard: self.shard, index: self.active.flow, generation: self.cold.generation }
+    }
+
+    /// Place of the flow in its shard's table: dense, used again after the flow has left. Cheaper than [`id`](Self::id).
+    #[inline]
+    pub fn index(&self) -> u32 {
+        self.active.flow
     }
 
     /// Protocol.
@@ -212,7 +218,8 @@ impl FlowContext<'_> {
 
     /// Everything known about the flow.
     pub fn summary(&self) -> FlowSummary {
-        summary(self.hot, self.cold, self.id, self.encapsulation)
+        let encapsulation = &self.encapsulations[usize::from(self.cold.encapsulation)];
+        summary(self.hot, self.cold, self.id(), encapsulation)
     }
 
     /// Lends the unread bytes `side` sent to `read`, up to the next hole, and moves this reader on by what `read` returns
@@ -273,11 +280,10 @@ impl FlowContext<'_> {
 
     /// Tells a reader once what it has lost.
     fn report_loss(&mut self, side: Side) -> Result<(), PeekError> {
-        let store = self.cold.half(side).store;
-        if self.stores.get(store).is_none() {
+        if !self.hot.has(Flags::STORED, side) {
             return Ok(());
         }
-        let (store, _) = self.stores.with_blocks(store);
+        let (store, _) = self.stores.with_blocks(self.cold.half(side).store);
         match core::mem::take(&mut store.lost[usize::from(self.monitor)]) {
             0 => Ok(()),
             lost => Err(PeekError::Lost(lost)),
@@ -287,7 +293,7 @@ impl FlowContext<'_> {
     /// Where this reader stands on `side`, and where the bytes it may read end.
     #[inline]
     fn unread_span(&self, side: Side) -> (u64, u64) {
-        let store = self.stores.get(self.cold.half(side).store);
+        let store = self.store(side);
         let active = &self.active.sides[side as usize];
         let next = self.hot.half(side).next;
         let position = active.position(self.monitor, store);
@@ -295,9 +301,17 @@ impl FlowContext<'_> {
     }
 
     #[inline]
+    fn store(&self, side: Side) -> Option<&SideStore> {
+        if !self.hot.has(Flags::STORED, side) {
+            return None;
+        }
+        self.stores.get(self.cold.half(side).store)
+    }
+
+    #[inline]
     fn sources(&self, side: Side) -> Sources<'_> {
         Sources {
-            store: self.stores.get(self.cold.half(side).store),
+            store: self.store(side),
             blocks: &self.stores.blocks,
             segments: self.segments,
             first_segment: self.active.sides[side as usize].first_segment,
@@ -318,7 +332,7 @@ pub(super) fn summary(hot: &Hot, cold: &Cold, id: FlowId, encapsulation: &Encaps
         first: cold.first,
         last: hot.last,
         sides: Side::BOTH.map(|side| side_summary(hot, cold, side)),
-        established: hot.flags.contains(crate::flow::entry::Flags::ESTABLISHED),
+        established: hot.flags.contains(Flags::ESTABLISHED),
         end: cold.end,
         history: cold.history,
         encapsulation: encapsulation.clone(),
@@ -326,28 +340,28 @@ pub(super) fn summary(hot: &Hot, cold: &Cold, id: FlowId, encapsulation: &Encaps
 }
 
 fn side_summary(hot: &Hot, cold: &Cold, side: Side) -> SideSummary {
-    let (half, rare) = (hot.half(side), cold.half(side));
+    let (half, rare, trouble) = (hot.half(side), cold.half(side), cold.trouble(side));
     let payload_bytes = half.next.wrapping_add(rare.payload_adjust);
-    let header_bytes = u64::from(rare.header_bytes_carry) << 32 | u64::from(half.header_bytes);
+    let header_bytes = u64::from(trouble.header_bytes_carry) << 32 | u64::from(half.header_bytes);
     let is_stream = hot.key.proto() == Proto::TCP;
     SideSummary {
-        packets: u64::from(rare.packets_carry) << 32 | u64::from(half.packets),
+        packets: u64::from(trouble.packets_carry) << 32 | u64::from(half.packets),
         ip_bytes: payload_bytes + header_bytes,
         payload_bytes,
-        stream_bytes: if is_stream { half.next - rare.gap_bytes } else { 0 },
-        gap_bytes: rare.gap_bytes,
-        gaps: rare.gaps,
-        late_bytes: rare.late_bytes,
-        retransmissions: rare.retransmissions,
-        retransmitted_bytes: rare.retransmitted_bytes,
-        out_of_order: rare.out_of_order,
-        keep_alives: rare.keep_alives,
-        zero_windows: rare.zero_windows,
-        overlap_differs_bytes: rare.overlap_differs_bytes,
-        invalid: rare.invalid,
-        syn: rare.syn,
-        fin: rare.fin,
-        rst: rare.rst,
+        stream_bytes: if is_stream { half.next - trouble.gap_bytes } else { 0 },
+        gap_bytes: trouble.gap_bytes,
+        gaps: trouble.gaps,
+        late_bytes: trouble.late_bytes,
+        retransmissions: trouble.retransmissions,
+        retransmitted_bytes: trouble.retransmitted_bytes,
+        out_of_order: trouble.out_of_order,
+        keep_alives: trouble.keep_alives,
+        zero_windows: trouble.zero_windows,
+        overlap_differs_bytes: trouble.overlap_differs_bytes,
+        invalid: trouble.invalid,
+        syn: rare.syn.into(),
+        fin: rare.fin.into(),
+        rst: rare.rst.into(),
         state: hot.states[side as usize],
     }
 }

@@ -65,12 +65,11 @@ impl Shard {
     /// they come before it, at the latest when the flow is removed.
     pub(super) fn end_if_closed(&mut self, run: &mut Run<'_>, slot: u8) {
         let flow = self.burst.actives[usize::from(slot)].flow;
-        let (hot, cold) = (self.table.hot(flow), self.table.cold(flow));
+        let hot = self.table.hot(flow);
         if !hot.flags.contains(Flags::CLOSED) || hot.flags.contains(Flags::ENDED) {
             return;
         }
-        let waits = |side| self.stores.get(cold.half(side).store).is_some_and(|store| !store.ahead.is_empty());
-        if Side::BOTH.into_iter().any(waits) {
+        if Side::BOTH.into_iter().any(|side| self.waits(flow, side)) {
             return;
         }
         self.raise_end(run, slot);
@@ -132,7 +131,7 @@ impl Shard {
         let hot = self.table.hot(active.flow);
         let next = hot.half(side).next;
         let set = self.monitors.set(hot.set);
-        let stateless = self.table.cold(active.flow).half(side).store == NONE;
+        let stateless = !hot.has(Flags::STORED, side);
         let active = &mut active.sides[side as usize];
         if stateless && (!active.grew || set.retain == 0 && active.all_read(set.readers, next)) {
             active.settle(next);
@@ -149,7 +148,7 @@ impl Shard {
         let floor = next.saturating_sub(self.config.side_bytes_max as u64);
         let readers = self.monitors.set(self.table.hot(flow).set).readers;
         for reader in members(readers) {
-            let store = self.stores.get(self.table.cold(flow).half(side).store);
+            let store = self.store(flow, side);
             let len = self.burst.actives[usize::from(slot)].sides[side as usize].unread_below(floor, reader, store);
             if len == 0 {
                 continue;
@@ -167,13 +166,15 @@ impl Shard {
     /// Keeps what is unread or retained, within the bounds, and notes where each reader stands.
     fn keep_unread(&mut self, run: &Run<'_>, slot: u8, side: Side) {
         let active = &mut self.burst.actives[usize::from(slot)];
-        let (hot, cold) = self.table.both_mut(active.flow);
+        let flow = active.flow;
+        let (hot, cold) = self.table.both_mut(flow);
         let next = hot.half(side).next;
         let set = self.monitors.set(hot.set);
         let active = &mut active.sides[side as usize];
         let rare = cold.half_mut(side);
         if rare.store == NONE {
             rare.store = self.stores.take();
+            hot.flags.insert(Flags::of(Flags::STORED, side));
         }
         let (store, blocks) = self.stores.with_blocks(rare.store);
 
@@ -214,9 +215,9 @@ impl Shard {
             }
         }
         store.release_before(blocks, keep_from);
-        if store.is_idle() {
-            self.stores.give(core::mem::replace(&mut rare.store, NONE));
-        }
         active.settle(next);
+        if store.is_idle() {
+            self.drop_store(flow, side);
+        }
     }
 }

@@ -36,7 +36,7 @@ impl Class {
     const ALL: [Self; Self::COUNT] = [Self::Opening, Self::Closed, Self::Closing, Self::Datagram, Self::Established];
 
     fn of(hot: &Hot) -> Self {
-        if !hot.flags.contains(Flags::TCP) {
+        if !hot.is_tcp() {
             Self::Datagram
         } else if hot.flags.contains(Flags::CLOSED) {
             Self::Closed
@@ -86,6 +86,7 @@ impl Shard {
     }
 
     /// Begins the flow of packet `i`, in the place of `old` if that is over. `None` where the packet begins none.
+    #[inline(never)]
     pub(super) fn begin(&mut self, run: &mut Run<'_>, i: usize, hash: u64, old: Option<u32>) -> Option<u32> {
         let packet = &run.packets[i];
         if let Some(old) = old {
@@ -236,10 +237,7 @@ impl Shard {
         self.burst.actives[usize::from(slot)].flow = NONE;
 
         for side in Side::BOTH {
-            let store = core::mem::replace(&mut self.table.cold_mut(number).half_mut(side).store, NONE);
-            if store != NONE {
-                self.stores.give(store);
-            }
+            self.drop_store(number, side);
         }
         self.wheel.cancel(number);
         self.classes.remove(usize::from(self.table.cold(number).class), number);
@@ -274,7 +272,6 @@ fn first_state(packet: &Packet) -> (Hot, Cold) {
     let (mut hot, mut cold) = (Hot::fresh(packet.key), Cold::fresh());
     let mut from_client = true;
     if let Transport::Tcp { flags, .. } = packet.transport {
-        hot.flags.insert(Flags::TCP);
         (cold.client_by, hot.states) = if is_opening(packet) {
             (ClientBy::Syn, [State::Closed, State::Listen])
         } else if flags.contains(TcpFlags::SYN) {

@@ -256,19 +256,33 @@ impl Shard {
             *hash = self.table.hash(&packet.key);
             self.table.prefetch_index(*hash);
         }
-        for ((packet, hash), candidate) in packets.iter().zip(&hashes).zip(&mut candidates) {
+        for (hash, candidate) in hashes.iter().zip(&mut candidates).take(packets.len()) {
             *candidate = self.table.candidate(*hash);
-            if touches_cold(packet) {
-                match candidate {
-                    Some(number) => self.table.prefetch_cold(*number),
-                    None => self.table.prefetch_next(),
-                }
-            }
         }
+        self.prefetch_rare(packets, &candidates);
         for (i, (hash, candidate)) in hashes.iter().zip(candidates).take(packets.len()).enumerate() {
             self.handle_packet(&mut run, i, *hash, candidate);
         }
         self.end_burst(&mut run);
+    }
+
+    /// Fetches what the packets that are not ordinary will touch besides the hot part of their flow.
+    #[inline]
+    fn prefetch_rare(&self, packets: &[Packet], candidates: &[Option<u32>]) {
+        for (packet, candidate) in packets.iter().zip(candidates) {
+            let Some(number) = *candidate else {
+                self.table.prefetch_next();
+                continue;
+            };
+            let touches_links = begins_or_ends(packet);
+            if touches_links || !self.table.hot(number).is_ordinary() {
+                self.table.prefetch_cold(number);
+            }
+            if touches_links {
+                self.classes.prefetch(number);
+                self.wheel.prefetch(number);
+            }
+        }
     }
 
     /// Lets time pass: flows whose timeout is over are removed, a bounded number of them a call.
@@ -355,9 +369,9 @@ impl Shard {
         let (header_bytes, header_carry) = half.header_bytes.overflowing_add(packet.ip_len - packet.payload_len);
         (half.packets, half.header_bytes) = (packets, header_bytes);
         if packets_carry || header_carry {
-            let rare = self.table.cold_mut(number).half_mut(side);
-            rare.packets_carry += u8::from(packets_carry);
-            rare.header_bytes_carry += u8::from(header_carry);
+            let trouble = self.table.cold_mut(number).trouble_mut(side);
+            trouble.packets_carry += u8::from(packets_carry);
+            trouble.header_bytes_carry += u8::from(header_carry);
         }
         side
     }
@@ -376,8 +390,11 @@ impl Shard {
     /// Shows a packet to those who asked for it at `hook`.
     fn packet_hook(&mut self, run: &mut Run<'_>, slot: u8, i: usize, sender: Side, hook: Hook) {
         let flow = self.burst.actives[usize::from(slot)].flow;
-        let mask = self.monitors.set(self.table.hot(flow).set).mask;
-        for monitor in monitors::members(mask) {
+        let set = self.monitors.set(self.table.hot(flow).set);
+        if !set.packets[hook as usize] {
+            return;
+        }
+        for monitor in monitors::members(set.mask) {
             let asked = self.monitors.get(monitor);
             if !asked.packets[hook as usize] {
                 continue;
@@ -405,8 +422,9 @@ impl Shard {
     }
 }
 
-/// Whether a packet is of the kind that the cold part of a flow is needed for.
-fn touches_cold(packet: &Packet) -> bool {
+/// Whether a packet is of the kind that moves a connection from one state to another.
+#[inline]
+fn begins_or_ends(packet: &Packet) -> bool {
     match packet.transport {
         Transport::Tcp { flags, .. } => flags.intersects(TcpFlags::SYN.union(TcpFlags::FIN).union(TcpFlags::RST)),
         Transport::Other => false,

@@ -56,9 +56,8 @@ impl Shard {
         let hot = self.table.hot(number);
         let half = hot.half(side);
         let known = Flags::of(Flags::BASE, side) | Flags::of(Flags::ACKED, side);
-        let seen = Flags::of(if segment.len == 0 { Flags::SENT_ACK } else { Flags::SENT_DATA }, side);
         let ordinary = segment.flags.difference(ORDINARY) == TcpFlags::ACK
-            && hot.flags.contains(known | seen)
+            && hot.flags.contains(known)
             && !hot.flags.intersects(Flags::CAREFUL)
             && hot.states == [State::Established; 2]
             && segment.seq == half.base.at_offset(half.next)
@@ -89,11 +88,18 @@ impl Shard {
         let half = hot.half_mut(side);
         half.acked = half.acked.max(segment.ack);
         let edge = segment.ack.plus(u32::from(segment.window) << scale);
+        let (seen, letter) = if segment.len == 0 { (Flags::SENT_ACK, 'A') } else { (Flags::SENT_DATA, 'D') };
+        let first = !hot.has(seen, side);
+        hot.flags.insert(Flags::of(seen, side));
         hot.window_edge[side as usize] = hot.window_edge[side as usize].max(edge);
-        let half = hot.half_mut(side);
+        if first {
+            self.table.cold_mut(number).note(side, letter);
+        }
         if segment.len == 0 {
             return;
         }
+        let hot = self.table.hot_mut(number);
+        let half = hot.half_mut(side);
         let offset = half.next;
         half.next += u64::from(segment.len);
         self.counters.stream_bytes += u64::from(segment.len);
@@ -106,6 +112,7 @@ impl Shard {
     }
 
     /// Any segment, step by step.
+    #[inline(never)]
     pub(super) fn handle_careful(&mut self, run: &mut Run<'_>, i: usize, number: u32) {
         let packet = &run.packets[i];
         let Some(segment) = Segment::of(packet) else { return };
@@ -123,7 +130,7 @@ impl Shard {
         rare.payload_adjust = rare.payload_adjust.wrapping_add(u64::from(segment.len));
         let judged = self.judge(number, side, &segment, &options);
         if judged != Judged::Acceptable {
-            self.table.cold_mut(number).half_mut(side).invalid += 1;
+            self.table.cold_mut(number).trouble_mut(side).invalid += 1;
             self.counters.invalid_segments += 1;
             self.raise(run, slot, Event::Error { side, error: StreamError::Invalid }, Hook::Receive);
         }
@@ -229,20 +236,15 @@ impl Shard {
         if segment.is(TcpFlags::RST) {
             return judge_reset(self.config.profile, hot, side, segment, known.then_some(next));
         }
-        if self.config.profile == Profile::Record || segment.is(TcpFlags::SYN) {
-            let rare = cold.half_mut(side);
-            if let Some((value, _)) = options.timestamp {
-                (rare.ts_recent, rare.ts_known) = (value, true);
-            }
-        } else if let Some((value, _)) = options.timestamp {
+        if let (Profile::Receiver, Some((value, _))) = (self.config.profile, options.timestamp) {
             // PAWS (RFC 7323, section 5.3).
-            let rare = cold.half_mut(side);
-            let age = Seq(value).distance_from(Seq(rare.ts_recent));
-            if rare.ts_known && age < 0 {
+            let trouble = cold.trouble_mut(side);
+            let age = Seq(value).distance_from(Seq(trouble.ts_recent));
+            if trouble.ts_known && age < 0 && !segment.is(TcpFlags::SYN) {
                 return Judged::OldTimestamp;
             }
-            if !segment.seq.is_after(next) {
-                (rare.ts_recent, rare.ts_known) = (value, true);
+            if segment.is(TcpFlags::SYN) || !segment.seq.is_after(next) {
+                (trouble.ts_recent, trouble.ts_known) = (value, true);
             }
         }
         if !known || segment.is(TcpFlags::SYN) {
@@ -257,20 +259,20 @@ impl Shard {
         let rare = self.table.cold_mut(number).half_mut(side);
         let mut repeated_syn = false;
         if segment.is(TcpFlags::SYN) {
-            rare.syn += 1;
+            rare.syn = rare.syn.saturating_add(1);
             repeated_syn = rare.syn_seen && segment.seq == rare.isn;
             rare.syn_seen = true;
         }
-        rare.fin += u32::from(segment.is(TcpFlags::FIN));
-        rare.rst += u32::from(segment.is(TcpFlags::RST));
+        rare.fin = rare.fin.saturating_add(u16::from(segment.is(TcpFlags::FIN)));
+        rare.rst = rare.rst.saturating_add(u16::from(segment.is(TcpFlags::RST)));
         let quiet = !segment.flags.intersects(TcpFlags::SYN.union(TcpFlags::FIN).union(TcpFlags::RST));
         let zero_window = segment.window == 0 && quiet;
-        rare.zero_windows += u32::from(zero_window);
         if repeated_syn {
             self.repeated(run, slot, side, RetransmissionKind::Syn, 0);
         }
         let cold = self.table.cold_mut(number);
         if zero_window {
+            cold.trouble_mut(side).zero_windows += 1;
             cold.note(side, 'W');
         }
         match (segment.is(TcpFlags::SYN), segment.is(TcpFlags::ACK)) {

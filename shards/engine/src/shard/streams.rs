@@ -4,7 +4,7 @@ use super::{OverlapPolicy, Run, Shard};
 use crate::event::{Event, Hook, RetransmissionKind, Side, StreamError};
 use crate::flow::entry::{Flags, NONE};
 use crate::limits;
-use crate::stream::BurstSegment;
+use crate::stream::{Blocks, BurstSegment, SideStore};
 use mosaic_port::Timestamp;
 
 /// Captured payload of one segment, placed in its stream.
@@ -37,10 +37,39 @@ impl Piece {
 }
 
 impl Shard {
+    /// The store of a side, if it has one.
+    #[inline]
+    pub(super) fn store(&self, number: u32, side: Side) -> Option<&SideStore> {
+        if !self.table.hot(number).has(Flags::STORED, side) {
+            return None;
+        }
+        self.stores.get(self.table.cold(number).half(side).store)
+    }
+
+    /// The store of a side, made if need be, and the memory for its bytes.
+    pub(super) fn make_store(&mut self, number: u32, side: Side) -> (&mut SideStore, &mut Blocks) {
+        let (hot, cold) = self.table.both_mut(number);
+        let rare = cold.half_mut(side);
+        if rare.store == NONE {
+            rare.store = self.stores.take();
+            hot.flags.insert(Flags::of(Flags::STORED, side));
+        }
+        self.stores.with_blocks(rare.store)
+    }
+
+    /// Gives the store of a side back, if it has one.
+    pub(super) fn drop_store(&mut self, number: u32, side: Side) {
+        let (hot, cold) = self.table.both_mut(number);
+        let store = core::mem::replace(&mut cold.half_mut(side).store, NONE);
+        hot.flags.remove(Flags::of(Flags::STORED, side));
+        if store != NONE {
+            self.stores.give(store);
+        }
+    }
+
     /// Whether bytes of `side` wait behind a hole.
-    fn waits(&self, number: u32, side: Side) -> bool {
-        let store = self.table.cold(number).half(side).store;
-        self.stores.get(store).is_some_and(|store| !store.ahead.is_empty())
+    pub(super) fn waits(&self, number: u32, side: Side) -> bool {
+        self.store(number, side).is_some_and(|store| !store.ahead.is_empty())
     }
 
     /// Moves the next expected byte of `side` on to `next`, keeping the payload count what it was.
@@ -58,7 +87,7 @@ impl Shard {
         let Some(mut piece) = self.without_repetition(run, slot, side, piece) else { return };
         if piece.start > self.table.hot(number).half(side).next {
             self.counters.out_of_order += 1;
-            self.table.cold_mut(number).half_mut(side).out_of_order += 1;
+            self.table.cold_mut(number).trouble_mut(side).out_of_order += 1;
             self.make_room(run, slot, side, piece);
             // What waited behind the skipped holes may have had a part of it.
             let Some(rest) = self.without_repetition(run, slot, side, piece) else { return };
@@ -86,7 +115,7 @@ impl Shard {
         let number = self.burst.actives[usize::from(slot)].flow;
         let mut at = piece.start;
         while at < piece.end {
-            let waiting = self.stores.get(self.table.cold(number).half(side).store).and_then(|store| store.ahead.first());
+            let waiting = self.store(number, side).and_then(|store| store.ahead.first());
             let (first, end) = waiting.filter(|(first, _)| *first < piece.end).unwrap_or((piece.end, piece.end));
             if at < first {
                 self.deliver_in_order(number, slot, side, piece.part(at, first));
@@ -116,18 +145,18 @@ impl Shard {
     /// Moves the next expected byte over what waited for it.
     fn absorb(&mut self, slot: u8, side: Side) {
         let number = self.burst.actives[usize::from(slot)].flow;
-        let store = self.table.cold(number).half(side).store;
-        if store == NONE {
+        let hot = self.table.hot(number);
+        if !hot.has(Flags::STORED, side) {
             return;
         }
-        let next = self.table.hot(number).half(side).next;
-        let (store, _) = self.stores.with_blocks(store);
+        let next = hot.half(side).next;
+        let (store, _) = self.make_store(number, side);
         let mut reached = next;
         while let Some(end) = store.ahead.take_reached(reached) {
-            self.counters.stream_bytes += end - reached;
             reached = reached.max(end);
         }
         if reached > next {
+            self.counters.stream_bytes += reached - next;
             self.move_next(number, side, reached);
             self.burst.actives[usize::from(slot)].sides[side as usize].grew = true;
         }
@@ -136,14 +165,10 @@ impl Shard {
     /// Keeps a piece that lies behind a hole.
     fn accept_ahead(&mut self, run: &mut Run<'_>, slot: u8, side: Side, piece: Piece) {
         let number = self.burst.actives[usize::from(slot)].flow;
-        let (hot, cold) = self.table.both_mut(number);
+        let hot = self.table.hot_mut(number);
         hot.flags.insert(Flags::of(Flags::CAREFUL, side));
         let keep = self.monitors.set(hot.set).keeps_bytes();
-        let rare = cold.half_mut(side);
-        if rare.store == NONE {
-            rare.store = self.stores.take();
-        }
-        let (store, blocks) = self.stores.with_blocks(rare.store);
+        let (store, blocks) = self.make_store(number, side);
         let mut copied = 0;
         let present = {
             let mut fresh = arrayvec::ArrayVec::<(u64, u64), { limits::HOLES_MAX + 1 }>::new();
@@ -170,7 +195,7 @@ impl Shard {
                 return;
             }
             let len = piece.end - piece.start;
-            let (bytes, holes, opens) = match self.stores.get(self.table.cold(number).half(side).store) {
+            let (bytes, holes, opens) = match self.store(number, side) {
                 Some(store) => (store.ahead.bytes(), store.ahead.holes(), store.ahead.opens_hole(piece.start, piece.end)),
                 None => (0, 0, true),
             };
@@ -191,17 +216,14 @@ impl Shard {
         self.flush(run, slot);
         let number = self.burst.actives[usize::from(slot)].flow;
         let next = self.table.hot(number).half(side).next;
-        let store = self.stores.get(self.table.cold(number).half(side).store);
+        let store = self.store(number, side);
         let to = store.and_then(|store| store.ahead.first()).map_or(limit, |(first, _)| first.min(limit));
         let len = to - next;
         self.move_next(number, side, to);
-        let rare = self.table.cold_mut(number).half_mut(side);
-        rare.gap_bytes += len;
-        rare.gaps += 1;
-        if rare.store == NONE {
-            rare.store = self.stores.take();
-        }
-        let (store, _) = self.stores.with_blocks(rare.store);
+        let trouble = self.table.cold_mut(number).trouble_mut(side);
+        trouble.gap_bytes += len;
+        trouble.gaps += 1;
+        let (store, _) = self.make_store(number, side);
         if store.skipped.holes() < limits::HOLES {
             store.skipped.insert(next, to, |_, _| {});
         }
@@ -220,18 +242,16 @@ impl Shard {
     fn repeat(&mut self, run: &mut Run<'_>, slot: u8, side: Side, piece: Piece) {
         let number = self.burst.actives[usize::from(slot)].flow;
         let next = self.table.hot(number).half(side).next;
-        let rare = self.table.cold_mut(number).half_mut(side);
-        let late = match rare.store {
-            NONE => 0,
-            store => self.stores.with_blocks(store).0.skipped.remove(piece.start, piece.end),
-        };
-        rare.late_bytes += late;
+        let stored = self.table.hot(number).has(Flags::STORED, side);
+        let late = if stored { self.make_store(number, side).0.skipped.remove(piece.start, piece.end) } else { 0 };
+        let trouble = self.table.cold_mut(number).trouble_mut(side);
+        trouble.late_bytes += late;
         self.counters.late_bytes += late;
         let repeated = u32::try_from(u64::from(piece.len()) - late).unwrap_or(0);
         if repeated == 0 {
             return;
         }
-        rare.retransmitted_bytes += u64::from(repeated);
+        trouble.retransmitted_bytes += u64::from(repeated);
         let is_probe = piece.len() == 1 && piece.end == next;
         self.repeated(run, slot, side, if is_probe { RetransmissionKind::KeepAlive } else { RetransmissionKind::Data }, repeated);
     }
@@ -241,9 +261,9 @@ impl Shard {
         let number = self.burst.actives[usize::from(slot)].flow;
         let cold = self.table.cold_mut(number);
         if kind == RetransmissionKind::KeepAlive {
-            cold.half_mut(side).keep_alives += 1;
+            cold.trouble_mut(side).keep_alives += 1;
         } else {
-            cold.half_mut(side).retransmissions += 1;
+            cold.trouble_mut(side).retransmissions += 1;
             cold.note(side, 'T');
             self.counters.retransmissions += 1;
         }
@@ -261,7 +281,7 @@ impl Shard {
             store.overwrite(blocks, piece.start, bytes);
         }
         if let Some((offset, len)) = differing {
-            rare.overlap_differs_bytes += u64::from(len);
+            self.table.cold_mut(number).trouble_mut(side).overlap_differs_bytes += u64::from(len);
             self.raise(run, slot, Event::Error { side, error: StreamError::OverlapDiffers { offset, len } }, Hook::Receive);
         }
         self.repeated(run, slot, side, RetransmissionKind::Data, piece.len());
@@ -271,8 +291,7 @@ impl Shard {
     pub(super) fn skip_covered(&mut self, run: &mut Run<'_>, slot: u8, side: Side, now: Timestamp) {
         let number = self.burst.actives[usize::from(slot)].flow;
         while self.waits(number, side) {
-            let store = self.stores.get(self.table.cold(number).half(side).store);
-            let covered = store.and_then(|store| store.ahead.first_covered());
+            let covered = self.store(number, side).and_then(|store| store.ahead.first_covered());
             let over = |since| now.since(since).as_nanos() >= u128::from(self.config.gap_grace_ns);
             if !covered.is_some_and(over) {
                 return;
@@ -289,8 +308,7 @@ impl Shard {
         let distance = hot.half(side.other()).acked.distance_from(half.base.at_offset(half.next));
         let (Ok(distance), true) = (u64::try_from(distance), self.waits(number, side)) else { return };
         let acknowledged = half.next + distance;
-        let store = self.table.cold(number).half(side).store;
-        self.stores.with_blocks(store).0.ahead.acknowledge(acknowledged, now);
+        self.make_store(number, side).0.ahead.acknowledge(acknowledged, now);
     }
 
     /// Lets a side take the ordinary path again once nothing of it needs care.

@@ -7,6 +7,7 @@ mod peek;
 mod store;
 
 pub use assembler::Assembler;
+pub(crate) use blocks::Blocks;
 pub use peek::Chunks;
 pub(crate) use peek::{BurstSegment, Reader, Sources};
 pub(crate) use store::{SideStore, Stores};

@@ -24,20 +24,31 @@ pub(super) fn parse(walk: &mut Walk<'_, '_>) -> Result<Next, Reason> {
 
 #[cfg(test)]
 mod tests {
-    use mosaic_port::LinkType;
     use super::super::Layer;
     use super::super::testing::{OUTER4, join, layers_around, outcome, tcp6, udp_frame};
+    use mosaic_port::LinkType;
 
     #[test]
     fn identity_and_signature_are_skipped() {
         let header = join(&[&[0x41, 0x52, 0x11, 41, 0, 0, 0, 0], &[7; 16], &[8; 20]]);
-        let layers = layers_around(LinkType::ETHERNET, &udp_frame(5072, &join(&[&header, &tcp6()])));
+        let layers = layers_around(
+            LinkType::ETHERNET,
+            &udp_frame(5072, &join(&[&header, &tcp6()])),
+        );
         assert_eq!(layers, [OUTER4, Layer::Ayiya]);
     }
 
     #[test]
     fn only_forwarded_packets_count() {
         let echo = join(&[&[0x41, 0x52, 0x12, 41, 0, 0, 0, 0], &[7; 16], &[8; 20]]);
-        assert_eq!(outcome(LinkType::ETHERNET, &udp_frame(5072, &join(&[&echo, &tcp6()]))).unwrap().encapsulation, 0);
+        assert_eq!(
+            outcome(
+                LinkType::ETHERNET,
+                &udp_frame(5072, &join(&[&echo, &tcp6()]))
+            )
+            .unwrap()
+            .encapsulation,
+            0
+        );
     }
 }

@@ -57,9 +57,9 @@ pub(super) fn tzsp(walk: &mut Walk<'_, '_>) -> Result<Next, Reason> {
 
 #[cfg(test)]
 mod tests {
-    use mosaic_port::LinkType;
     use super::super::Layer;
     use super::super::testing::{OUTER4, ethernet, join, layers_around, outcome, tcp4, udp_frame};
+    use mosaic_port::LinkType;
 
     #[test]
     fn access_points_send_frames_of_both_kinds() {
@@ -67,16 +67,31 @@ mod tests {
         // Frame control swapped: flags first.
         let wlan = join(&[&[0x01, 0x08], &[0; 22], &llc]);
         let payload = join(&[&[0, 0x10, 0x03, 0, 0, 0, 0, 0], &wlan]);
-        assert_eq!(layers_around(LinkType::ETHERNET, &udp_frame(5247, &payload)), [OUTER4, Layer::Other("capwap")]);
+        assert_eq!(
+            layers_around(LinkType::ETHERNET, &udp_frame(5247, &payload)),
+            [OUTER4, Layer::Other("capwap")]
+        );
         let payload = join(&[&[0, 0x10, 0x02, 0, 0, 0, 0, 0], &ethernet(0x0800, &tcp4())]);
-        assert_eq!(layers_around(LinkType::ETHERNET, &udp_frame(5247, &payload)), [OUTER4, Layer::Other("capwap")]);
+        assert_eq!(
+            layers_around(LinkType::ETHERNET, &udp_frame(5247, &payload)),
+            [OUTER4, Layer::Other("capwap")]
+        );
     }
 
     #[test]
     fn encrypted_fragments_and_keep_alives_are_plain_udp() {
-        for header in [[1, 0x10, 0x02, 0], [0, 0x10, 0x02, 0x80], [0, 0x10, 0x02, 0x08]] {
+        for header in [
+            [1, 0x10, 0x02, 0],
+            [0, 0x10, 0x02, 0x80],
+            [0, 0x10, 0x02, 0x08],
+        ] {
             let payload = join(&[&header, &[0; 4], &ethernet(0x0800, &tcp4())]);
-            assert_eq!(outcome(LinkType::ETHERNET, &udp_frame(5247, &payload)).unwrap().encapsulation, 0);
+            assert_eq!(
+                outcome(LinkType::ETHERNET, &udp_frame(5247, &payload))
+                    .unwrap()
+                    .encapsulation,
+                0
+            );
         }
     }
 
@@ -84,7 +99,10 @@ mod tests {
     fn tags_of_a_sniffer_are_skipped() {
         for tags in [&[1][..], &[0, 0, 1], &[10, 1, 0xaa, 0, 11, 0, 1]] {
             let payload = join(&[&[1, 0, 0, 1], tags, &ethernet(0x0800, &tcp4())]);
-            assert_eq!(layers_around(LinkType::ETHERNET, &udp_frame(37008, &payload)), [OUTER4, Layer::Other("tzsp")]);
+            assert_eq!(
+                layers_around(LinkType::ETHERNET, &udp_frame(37008, &payload)),
+                [OUTER4, Layer::Other("tzsp")]
+            );
         }
     }
 }

@@ -2,19 +2,22 @@
 
 /// One's complement sum of `bytes` as 16-bit words in network byte order, an odd last byte padded with zero, added to
 /// `sum`. Not folded: [`is_valid`] does that.
+///
+/// Words are summed in the byte order of the processor and swapped once in the end, which comes to the same (RFC 1071,
+/// section 2 B); words of 32 bits as well, since 2^16 is 1 modulo 2^16 - 1.
 #[inline]
 pub(super) fn sum(bytes: &[u8], sum: u64) -> u64 {
-    let mut total = sum;
     let (quads, tail) = bytes.as_chunks::<4>();
-    for quad in quads {
-        // Words of 32 bits sum up to the same: 2^16 is 1 modulo 2^16 - 1.
-        total += u64::from(u32::from_be_bytes(*quad));
-    }
+    let mut total: u64 = quads
+        .iter()
+        .map(|quad| u64::from(u32::from_ne_bytes(*quad)))
+        .sum();
     let mut last = [0; 4];
     for (to, from) in last.iter_mut().zip(tail) {
         *to = *from;
     }
-    total + u64::from(u32::from_be_bytes(last))
+    total += u64::from(u32::from_ne_bytes(last));
+    sum + u64::from(u16::from_be(fold(total)))
 }
 
 /// The sum folded to 16 bits, not complemented.
@@ -24,7 +27,10 @@ pub(super) fn fold(sum: u64) -> u16 {
     folded = (folded >> 32) + (folded & 0xffff_ffff);
     folded = (folded >> 16) + (folded & 0xffff);
     folded = (folded >> 16) + (folded & 0xffff);
-    #[expect(clippy::cast_possible_truncation, reason = "after two folds of 32 bits no carry is left")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "after two folds of 32 bits no carry is left"
+    )]
     let folded = folded as u16;
     folded
 }
@@ -61,7 +67,9 @@ mod tests {
 
     #[test]
     fn agrees_with_the_plain_sum_of_words() {
-        let bytes: std::vec::Vec<u8> = (0..253_u32).map(|i| (i * 37 + 11) as u8).collect();
+        let bytes: std::vec::Vec<u8> = (0..253_u32)
+            .map(|i| (i * 37 + 11).to_le_bytes()[0])
+            .collect();
         for len in 0..bytes.len() {
             let mut plain = 0_u32;
             for pair in bytes[..len].chunks(2) {

@@ -47,7 +47,9 @@ pub(super) fn of_fragment(layers: &[Layer]) -> u64 {
 pub(super) fn of_key(layers: &[Layer], config: KeyDomain) -> u64 {
     mix(layers.iter().filter(|layer| match layer {
         Layer::Vlan(_) => config.vlan,
-        Layer::Pppoe(_) | Layer::Gre(_) | Layer::Vxlan(_) | Layer::Geneve(_) | Layer::Erspan(_) => config.tunnel,
+        Layer::Pppoe(_) | Layer::Gre(_) | Layer::Vxlan(_) | Layer::Geneve(_) | Layer::Erspan(_) => {
+            config.tunnel
+        }
         _ => false,
     }))
 }
@@ -64,23 +66,38 @@ fn mix<'l>(layers: impl Iterator<Item = &'l Layer>) -> u64 {
 mod tests {
     use super::*;
 
-    const VLANS: KeyDomain = KeyDomain { vlan: true, tunnel: false };
-    const TUNNELS: KeyDomain = KeyDomain { vlan: false, tunnel: true };
+    const VLANS: KeyDomain = KeyDomain {
+        vlan: true,
+        tunnel: false,
+    };
+    const TUNNELS: KeyDomain = KeyDomain {
+        vlan: false,
+        tunnel: true,
+    };
 
     #[test]
     fn only_what_is_configured_joins() {
         let layers = [Layer::Vlan(7), Layer::Vxlan(9)];
         assert_eq!(of_key(&layers, KeyDomain::default()), 0);
         assert_eq!(of_key(&layers, VLANS), of_key(&[Layer::Vlan(7)], VLANS));
-        assert_eq!(of_key(&layers, TUNNELS), of_key(&[Layer::Vlan(8), Layer::Vxlan(9)], TUNNELS));
+        assert_eq!(
+            of_key(&layers, TUNNELS),
+            of_key(&[Layer::Vlan(8), Layer::Vxlan(9)], TUNNELS)
+        );
         assert_ne!(of_key(&layers, VLANS), of_key(&[Layer::Vlan(8)], VLANS));
-        assert_ne!(of_key(&layers, TUNNELS), of_key(&[Layer::Geneve(9)], TUNNELS));
+        assert_ne!(
+            of_key(&layers, TUNNELS),
+            of_key(&[Layer::Geneve(9)], TUNNELS)
+        );
         assert_ne!(of_key(&[Layer::Vlan(0)], VLANS), 0);
     }
 
     #[test]
     fn identifiers_of_one_direction_do_not_join() {
-        assert_eq!(of_key(&[Layer::Gtp(1), Layer::Mpls(2), Layer::L2tp(3, 4)], TUNNELS), 0);
+        assert_eq!(
+            of_key(&[Layer::Gtp(1), Layer::Mpls(2), Layer::L2tp(3, 4)], TUNNELS),
+            0
+        );
     }
 
     #[test]

@@ -75,24 +75,42 @@ pub(super) fn dispatch(walk: &mut Walk<'_, '_>, ether_type: u16) -> Result<Next,
 
 #[cfg(test)]
 mod tests {
-    use mosaic_port::LinkType;
     use super::super::testing::{ethernet, layers_around, outcome, tcp4, tcp6};
+    use mosaic_port::LinkType;
 
     #[test]
     fn both_versions_of_ip_follow_their_type() {
-        assert_eq!(layers_around(LinkType::ETHERNET, &ethernet(0x0800, &tcp4())), []);
-        assert_eq!(layers_around(LinkType::ETHERNET, &ethernet(0x86dd, &tcp6())), []);
+        assert_eq!(
+            layers_around(LinkType::ETHERNET, &ethernet(0x0800, &tcp4())),
+            []
+        );
+        assert_eq!(
+            layers_around(LinkType::ETHERNET, &ethernet(0x86dd, &tcp6())),
+            []
+        );
         // Version 6 under the type of IPv4 is read as what it is, the other way round is not.
-        assert_eq!(layers_around(LinkType::ETHERNET, &ethernet(0x0800, &tcp6())), []);
-        assert_eq!(outcome(LinkType::ETHERNET, &ethernet(0x86dd, &tcp4())).unwrap_err(), "malformed");
+        assert_eq!(
+            layers_around(LinkType::ETHERNET, &ethernet(0x0800, &tcp6())),
+            []
+        );
+        assert_eq!(
+            outcome(LinkType::ETHERNET, &ethernet(0x86dd, &tcp4())).unwrap_err(),
+            "malformed"
+        );
     }
 
     #[test]
     fn other_types_are_no_ip() {
         for ether_type in [0x0806, 0x88cc, 0x8863, 0x05ff] {
-            assert_eq!(outcome(LinkType::ETHERNET, &ethernet(ether_type, &tcp4())).unwrap_err(), "not_ip");
+            assert_eq!(
+                outcome(LinkType::ETHERNET, &ethernet(ether_type, &tcp4())).unwrap_err(),
+                "not_ip"
+            );
         }
-        assert_eq!(outcome(LinkType::ETHERNET, &[0; 13]).unwrap_err(), "malformed");
+        assert_eq!(
+            outcome(LinkType::ETHERNET, &[0; 13]).unwrap_err(),
+            "malformed"
+        );
     }
 
     #[test]
@@ -100,6 +118,9 @@ mod tests {
         let mut frame = ethernet(0x0800, &tcp4());
         frame.resize(80, 0);
         let packet = outcome(LinkType::ETHERNET, &frame).unwrap();
-        assert_eq!((packet.payload_len, packet.payload_captured, packet.wire_len), (5, 5, 80));
+        assert_eq!(
+            (packet.payload_len, packet.payload_captured, packet.wire_len),
+            (5, 5, 80)
+        );
     }
 }

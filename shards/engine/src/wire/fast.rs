@@ -16,8 +16,15 @@ const TCP_LEN: usize = 20;
 /// Adds the packet of an Ethernet frame to `packets`. False where it is not of the usual shape, or where anything is wrong
 /// with it: then the general walk decides, which comes to the same result for those that are.
 #[inline]
-pub(super) fn parse(bytes: &[u8], origin: &Origin, verify: bool, packets: &mut Vec<Packet>) -> bool {
-    let Some(head) = bytes.first_chunk::<{ ETHERNET_LEN + IP_LEN + TCP_LEN }>() else { return false };
+pub(super) fn parse(
+    bytes: &[u8],
+    origin: &Origin,
+    verify: bool,
+    packets: &mut Vec<Packet>,
+) -> bool {
+    let Some(head) = bytes.first_chunk::<{ ETHERNET_LEN + IP_LEN + TCP_LEN }>() else {
+        return false;
+    };
     let usual = [head[12], head[13], head[14]] == [0x08, 0x00, 0x45] // IPv4, no options
         && (head[20] & 0x3f) | head[21] == 0 // not a fragment
         && head[23] == Proto::TCP.0;
@@ -26,7 +33,9 @@ pub(super) fn parse(bytes: &[u8], origin: &Origin, verify: bool, packets: &mut V
     }
     let total_len = usize::from(u16::from_be_bytes([head[16], head[17]]));
     let tcp_len = usize::from(head[46] >> 4) * 4;
-    let wire_len = bytes.len().max(usize::try_from(origin.wire_len).unwrap_or(usize::MAX));
+    let wire_len = bytes
+        .len()
+        .max(usize::try_from(origin.wire_len).unwrap_or(usize::MAX));
     if tcp_len < TCP_LEN || total_len < IP_LEN + tcp_len || total_len + ETHERNET_LEN > wire_len {
         return false;
     }
@@ -38,14 +47,18 @@ pub(super) fn parse(bytes: &[u8], origin: &Origin, verify: bool, packets: &mut V
 
     let word = |at: usize| u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
     let half = |at: usize| u16::from_be_bytes([head[at], head[at + 1]]);
-    let (key, direction) = FlowKey::v4(word(26), word(30), half(34), half(36), Proto::TCP, 0);
-    #[expect(clippy::cast_possible_truncation, reason = "an IPv4 packet has at most 65,535 bytes, a TCP header 60")]
+    let (src, dst, src_port, dst_port) = (word(26), word(30), half(34), half(36));
+    let (key, direction) = FlowKey::v4(src, dst, src_port, dst_port, Proto::TCP, 0);
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "an IPv4 packet has at most 65,535 bytes, a TCP header 60"
+    )]
     packets.push(Packet {
         key,
         direction,
         buffer: origin.buffer,
         encapsulation: 0,
-        rss: rss::hash(&key),
+        rss: rss::hash_words(u128::from(src ^ dst), u32::from(src_port ^ dst_port)),
         timestamp: origin.timestamp,
         clock: origin.clock,
         wire_len: origin.wire_len,
@@ -69,7 +82,10 @@ pub(super) fn parse(bytes: &[u8], origin: &Origin, verify: bool, packets: &mut V
 /// Whether the checksums of IPv4 and, where all was captured, of TCP hold.
 #[inline]
 fn checksums_hold(head: &[u8; 54], bytes: &[u8], captured: usize, total_len: usize) -> bool {
-    let (ip, segment) = (&head[ETHERNET_LEN..ETHERNET_LEN + IP_LEN], bytes.get(ETHERNET_LEN + IP_LEN..captured));
+    let (ip, segment) = (
+        &head[ETHERNET_LEN..ETHERNET_LEN + IP_LEN],
+        bytes.get(ETHERNET_LEN + IP_LEN..captured),
+    );
     if !checksum::is_valid(checksum::sum(ip, 0)) {
         return false;
     }

@@ -14,8 +14,8 @@ use super::slab::{NONE, Slab};
 use super::walk::Addresses;
 use crate::counters::IngressCounters;
 
-/// The longest datagram: the length field of IPv4 counts the header, that of IPv6 does not.
-const DATAGRAM_MAX: usize = 65_535;
+/// The most that a length field says: with IPv4 of the packet, with IPv6 of what stands behind the fixed header.
+const LENGTH_MAX: usize = 65_535;
 /// Fragments other than the last carry multiples of this.
 const UNIT: usize = 8;
 /// Buffers longer than this are not kept for later use.
@@ -53,15 +53,12 @@ impl Fragment<'_> {
         matches!(self.addresses, Addresses::V6(..))
     }
 
-    /// Length of the datagram, as its header will state it, where this fragment is the last one.
-    fn stated_len(&self) -> usize {
-        self.end() + if self.is_v6() { self.header.len().saturating_sub(super::ipv6::HEADER_LEN) } else { self.header.len() }
-    }
-
     /// Whether it may stand in any datagram at all.
     fn is_sane(&self) -> bool {
         let whole_units = !self.more || self.payload.len().is_multiple_of(UNIT);
-        !self.payload.is_empty() && whole_units && self.stated_len() <= DATAGRAM_MAX
+        !self.payload.is_empty()
+            && whole_units
+            && can_be_stated(self.addresses, self.header.len(), self.end())
     }
 }
 
@@ -79,7 +76,12 @@ struct Key {
 impl Key {
     fn of(fragment: &Fragment<'_>, domain: u64) -> Self {
         let proto = if fragment.is_v6() { 0 } else { fragment.proto };
-        Self { addresses: fragment.addresses, domain, id: fragment.id, proto }
+        Self {
+            addresses: fragment.addresses,
+            domain,
+            id: fragment.id,
+            proto,
+        }
     }
 
     fn hash(&self) -> u64 {
@@ -87,7 +89,10 @@ impl Key {
             Addresses::V4(src, dst) => u128::from(src) << 32 | u128::from(dst),
             Addresses::V6(src, dst) => src ^ dst.rotate_left(64),
         };
-        #[expect(clippy::cast_possible_truncation, reason = "folding: every bit is taken once")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "folding: every bit is taken once"
+        )]
         let folded = (addresses ^ addresses >> 64) as u64;
         let mixed = (folded ^ self.domain ^ u64::from(self.id) << 32 ^ u64::from(self.proto))
             .wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -218,12 +223,17 @@ impl Fragments {
         if self.datagrams[number].len != Some(self.datagrams[number].present) {
             return Ok(None);
         }
-        let whole = self.assemble(number);
+        let Datagram {
+            ref header,
+            present,
+            ..
+        } = self.datagrams[number];
+        let whole =
+            can_be_stated(key.addresses, header.len(), present).then(|| self.assemble(number));
         self.remove(number);
-        if whole.len() > DATAGRAM_MAX + super::ipv6::HEADER_LEN {
-            self.recycle(whole);
+        let Some(whole) = whole else {
             return Err(Reason::FragmentInvalid);
-        }
+        };
         counters.datagrams_reassembled += 1;
         Ok(Some(whole))
     }
@@ -265,7 +275,10 @@ impl Fragments {
     }
 
     fn bucket(&self, key: &Key) -> usize {
-        #[expect(clippy::cast_possible_truncation, reason = "the low bits choose the bucket")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the low bits choose the bucket"
+        )]
         let hash = key.hash() as usize;
         hash & (self.buckets.len() - 1)
     }
@@ -299,7 +312,8 @@ impl Fragments {
         let datagram = &mut self.datagrams[number];
         datagram.header.clear();
         (datagram.key, datagram.since, datagram.len, datagram.invalid) = (key, clock, None, false);
-        (datagram.chained, datagram.older, datagram.newer) = (self.buckets[bucket], self.newest, NONE);
+        (datagram.chained, datagram.older, datagram.newer) =
+            (self.buckets[bucket], self.newest, NONE);
         self.buckets[bucket] = number;
         match self.newest {
             NONE => self.oldest = number,
@@ -312,8 +326,14 @@ impl Fragments {
     /// Whether `fragment` agrees with what is known of its datagram.
     fn judge(&self, number: u32, fragment: &Fragment<'_>) -> Judged {
         let datagram = &self.datagrams[number];
-        let highest = if datagram.last == NONE { 0 } else { self.pieces[datagram.last].end() };
-        let beyond = datagram.len.is_some_and(|len| fragment.end() > len || (!fragment.more && fragment.end() != len));
+        let highest = if datagram.last == NONE {
+            0
+        } else {
+            self.pieces[datagram.last].end()
+        };
+        let beyond = datagram
+            .len
+            .is_some_and(|len| fragment.end() > len || (!fragment.more && fragment.end() != len));
         if beyond || (!fragment.more && fragment.end() < highest) {
             return Judged::Contradicts;
         }
@@ -323,8 +343,11 @@ impl Fragments {
         let mut at = datagram.first;
         while at != NONE && self.pieces[at].offset < fragment.end() {
             let piece = &self.pieces[at];
-            let duplicate = piece.offset == fragment.offset && piece.bytes.len() == fragment.payload.len();
-            if piece.end() > fragment.offset && (fragment.is_v6() && !duplicate || differs(piece, fragment)) {
+            let duplicate =
+                piece.offset == fragment.offset && piece.bytes.len() == fragment.payload.len();
+            if piece.end() > fragment.offset
+                && (fragment.is_v6() && !duplicate || differs(piece, fragment))
+            {
                 return Judged::Contradicts;
             }
             at = piece.next;
@@ -343,22 +366,44 @@ impl Fragments {
             while behind != NONE && self.pieces[behind].end() <= at {
                 (before, behind) = (behind, self.pieces[behind].next);
             }
-            let hole_end = if behind == NONE { fragment.end() } else { self.pieces[behind].offset.min(fragment.end()) };
+            let hole_end = if behind == NONE {
+                fragment.end()
+            } else {
+                self.pieces[behind].offset.min(fragment.end())
+            };
             if hole_end > at {
                 if self.is_full() {
                     return false;
                 }
-                let bytes = fragment.payload.get(at - fragment.offset..hole_end - fragment.offset).unwrap_or_default();
+                let bytes = fragment
+                    .payload
+                    .get(at - fragment.offset..hole_end - fragment.offset)
+                    .unwrap_or_default();
                 before = self.insert(number, before, behind, at, bytes);
             }
-            at = if behind == NONE { hole_end } else { self.pieces[behind].end() };
+            at = if behind == NONE {
+                hole_end
+            } else {
+                self.pieces[behind].end()
+            };
         }
         true
     }
 
     /// A new piece between `before` and `behind`.
-    fn insert(&mut self, number: u32, before: u32, behind: u32, offset: usize, bytes: &[u8]) -> u32 {
-        let new = self.pieces.take(|| Piece { offset, bytes: Vec::new(), next: NONE });
+    fn insert(
+        &mut self,
+        number: u32,
+        before: u32,
+        behind: u32,
+        offset: usize,
+        bytes: &[u8],
+    ) -> u32 {
+        let new = self.pieces.take(|| Piece {
+            offset,
+            bytes: Vec::new(),
+            next: NONE,
+        });
         let piece = &mut self.pieces[new];
         piece.bytes.clear();
         piece.bytes.extend_from_slice(bytes);
@@ -401,7 +446,14 @@ impl Fragments {
 
     fn remove(&mut self, number: u32) {
         self.release_pieces(number);
-        let Datagram { key, chained, older, newer, invalid, .. } = self.datagrams[number];
+        let Datagram {
+            key,
+            chained,
+            older,
+            newer,
+            invalid,
+            ..
+        } = self.datagrams[number];
         self.invalid -= usize::from(invalid);
         let bucket = self.bucket(&key);
         if self.buckets[bucket] == number {
@@ -440,12 +492,23 @@ impl Fragments {
     }
 }
 
+/// Whether the length of a datagram with this much of header and payload fits into the field of its header.
+fn can_be_stated(addresses: Addresses, header_len: usize, payload_len: usize) -> bool {
+    let counted = match addresses {
+        Addresses::V4(..) => header_len,
+        Addresses::V6(..) => header_len.saturating_sub(super::ipv6::HEADER_LEN),
+    };
+    counted + payload_len <= LENGTH_MAX
+}
+
 /// Whether the bytes that `piece` and `fragment` both have are not the same.
 fn differs(piece: &Piece, fragment: &Fragment<'_>) -> bool {
     let from = piece.offset.max(fragment.offset);
     let to = piece.end().min(fragment.end());
     let old = piece.bytes.get(from - piece.offset..to - piece.offset);
-    let new = fragment.payload.get(from - fragment.offset..to - fragment.offset);
+    let new = fragment
+        .payload
+        .get(from - fragment.offset..to - fragment.offset);
     old != new
 }
 
@@ -453,8 +516,12 @@ fn differs(piece: &Piece, fragment: &Fragment<'_>) -> bool {
 fn finish_v4(whole: &mut [u8], header_len: usize) {
     const DO_NOT_FRAGMENT: u8 = 0x40;
     let total_len = u16::try_from(whole.len()).unwrap_or(u16::MAX);
-    let Some(header) = whole.get_mut(..header_len) else { return };
-    let Some(fixed) = header.first_chunk_mut::<{ super::ipv4::HEADER_LEN }>() else { return };
+    let Some(header) = whole.get_mut(..header_len) else {
+        return;
+    };
+    let Some(fixed) = header.first_chunk_mut::<{ super::ipv4::HEADER_LEN }>() else {
+        return;
+    };
     [fixed[2], fixed[3]] = total_len.to_be_bytes();
     (fixed[6], fixed[7]) = (fixed[6] & DO_NOT_FRAGMENT, 0);
     (fixed[10], fixed[11]) = (0, 0);
@@ -474,3 +541,6 @@ fn finish_v6(whole: &mut [u8], next_header_at: usize, proto: u8) {
         *named = proto;
     }
 }
+
+#[cfg(test)]
+mod tests;

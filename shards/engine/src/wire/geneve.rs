@@ -20,25 +20,39 @@ pub(super) fn parse(walk: &mut Walk<'_, '_>) -> Result<Next, Reason> {
 
 #[cfg(test)]
 mod tests {
-    use mosaic_port::LinkType;
     use super::super::Layer;
-    use super::super::testing::{OUTER4, ethernet, join, layers_around, outcome, tcp4, tcp6, udp_frame};
+    use super::super::testing::{
+        OUTER4, ethernet, join, layers_around, outcome, tcp4, tcp6, udp_frame,
+    };
+    use mosaic_port::LinkType;
 
     #[test]
     fn options_are_skipped() {
         for options in [0, 3] {
             let header = [options, 0, 0x65, 0x58, 0, 0, 5, 0];
-            let payload = join(&[&header, &[0; 12][..usize::from(options) * 4], &ethernet(0x0800, &tcp4())]);
+            let payload = join(&[
+                &header,
+                &[0; 12][..usize::from(options) * 4],
+                &ethernet(0x0800, &tcp4()),
+            ]);
             let layers = layers_around(LinkType::ETHERNET, &udp_frame(6081, &payload));
             assert_eq!(layers, [OUTER4, Layer::Geneve(5), Layer::Other("bridged")]);
         }
         let bare = join(&[&[0, 0, 0x86, 0xdd, 0, 0, 5, 0], &tcp6()]);
-        assert_eq!(layers_around(LinkType::ETHERNET, &udp_frame(6081, &bare)), [OUTER4, Layer::Geneve(5)]);
+        assert_eq!(
+            layers_around(LinkType::ETHERNET, &udp_frame(6081, &bare)),
+            [OUTER4, Layer::Geneve(5)]
+        );
     }
 
     #[test]
     fn another_version_is_not_understood() {
         let payload = join(&[&[0x40, 0, 0x08, 0x00, 0, 0, 5, 0], &tcp4()]);
-        assert_eq!(outcome(LinkType::ETHERNET, &udp_frame(6081, &payload)).unwrap().encapsulation, 0);
+        assert_eq!(
+            outcome(LinkType::ETHERNET, &udp_frame(6081, &payload))
+                .unwrap()
+                .encapsulation,
+            0
+        );
     }
 }

@@ -87,9 +87,11 @@ fn payload(walk: &mut Walk<'_, '_>, number: u16, flags: u16) -> Result<Next, Rea
             Ok(Next::Ip)
         }
         ether_type::NSH => Ok(Next::Nsh),
-        ether_type::IPV4 | ether_type::IPV6 | ether_type::MPLS | ether_type::MPLS_MULTICAST | ether_type::BRIDGED => {
-            Ok(Next::EtherType(number))
-        }
+        ether_type::IPV4
+        | ether_type::IPV6
+        | ether_type::MPLS
+        | ether_type::MPLS_MULTICAST
+        | ether_type::BRIDGED => Ok(Next::EtherType(number)),
         _ if protocol::WLAN.contains(&number) && number & 0x0f == 0 => {
             walk.push(Layer::Other("wlan"))?;
             Ok(Next::Wlan)
@@ -113,18 +115,22 @@ fn erspan(walk: &mut Walk<'_, '_>, gre_flags: u16) -> Result<Next, Reason> {
 fn erspan_iii(walk: &mut Walk<'_, '_>) -> Result<Next, Reason> {
     let session = walk.view.u16(2)? & 0x03ff;
     let platform = walk.view.u8(ERSPAN_III_LEN - 1)? & ERSPAN_PLATFORM != 0;
-    let len = if platform { ERSPAN_III_LEN + ERSPAN_PLATFORM_LEN } else { ERSPAN_III_LEN };
+    let len = if platform {
+        ERSPAN_III_LEN + ERSPAN_PLATFORM_LEN
+    } else {
+        ERSPAN_III_LEN
+    };
     walk.take_off(len, Layer::Erspan(session))?;
     Ok(Next::Ethernet)
 }
 
 #[cfg(test)]
 mod tests {
-    use mosaic_port::LinkType;
-    use std::vec::Vec;
     use super::super::Layer;
     use super::super::testing::{OUTER4, ethernet, ipv4, join, layers_around, outcome, tcp4, tcp6};
     use crate::flow::Proto;
+    use mosaic_port::LinkType;
+    use std::vec::Vec;
 
     fn frame(header: &[u8], payload: &[u8]) -> Vec<u8> {
         ethernet(0x0800, &ipv4(47, &join(&[header, payload])))
@@ -140,10 +146,17 @@ mod tests {
             (0x10, join(&[&sequence]), 0),
             (0xb0, join(&[&checksum, &key, &sequence]), 9),
             // One source route entry of three bytes, and the one that ends the list.
-            (0x60, join(&[&checksum, &key, &[8, 0, 0, 3, 7, 7, 7], &[0, 0, 0, 0]]), 9),
+            (
+                0x60,
+                join(&[&checksum, &key, &[8, 0, 0, 3, 7, 7, 7], &[0, 0, 0, 0]]),
+                9,
+            ),
         ] {
             let header = join(&[&[flags, 0, 0x08, 0x00], &fields]);
-            assert_eq!(layers_around(LinkType::ETHERNET, &frame(&header, &tcp4())), [OUTER4, Layer::Gre(id)]);
+            assert_eq!(
+                layers_around(LinkType::ETHERNET, &frame(&header, &tcp4())),
+                [OUTER4, Layer::Gre(id)]
+            );
         }
     }
 
@@ -155,7 +168,10 @@ mod tests {
         let labelled = join(&[&[0, 1, 1, 64], &tcp4()]);
         let layers = layers_around(LinkType::ETHERNET, &frame(&[0, 0, 0x88, 0x47], &labelled));
         assert_eq!(layers, [OUTER4, Layer::Gre(0), Layer::Mpls(0x10)]);
-        assert_eq!(layers_around(LinkType::ETHERNET, &frame(&[0, 0, 0x86, 0xdd], &tcp6())).len(), 2);
+        assert_eq!(
+            layers_around(LinkType::ETHERNET, &frame(&[0, 0, 0x86, 0xdd], &tcp6())).len(),
+            2
+        );
     }
 
     #[test]
@@ -171,23 +187,48 @@ mod tests {
     fn mirrors_of_every_type() {
         let mirrored = ethernet(0x0800, &tcp4());
         let one = frame(&[0, 0, 0x88, 0xbe], &mirrored);
-        assert_eq!(layers_around(LinkType::ETHERNET, &one), [OUTER4, Layer::Gre(0), Layer::Erspan(0)]);
+        assert_eq!(
+            layers_around(LinkType::ETHERNET, &one),
+            [OUTER4, Layer::Gre(0), Layer::Erspan(0)]
+        );
         let two = join(&[&[0x10, 0x05, 0x04, 0x07, 0, 0, 0, 0], &mirrored]);
         let two = frame(&[0x10, 0, 0x88, 0xbe, 0, 0, 0, 1], &two);
-        assert_eq!(layers_around(LinkType::ETHERNET, &two), [OUTER4, Layer::Gre(0), Layer::Erspan(7)]);
+        assert_eq!(
+            layers_around(LinkType::ETHERNET, &two),
+            [OUTER4, Layer::Gre(0), Layer::Erspan(7)]
+        );
         let header = [0x20, 0x05, 0x04, 0x07, 0, 0, 0, 0, 0, 0, 0, 0];
-        let three = frame(&[0x10, 0, 0x22, 0xeb, 0, 0, 0, 1], &join(&[&header, &mirrored]));
-        assert_eq!(layers_around(LinkType::ETHERNET, &three), [OUTER4, Layer::Gre(0), Layer::Erspan(7)]);
-        let header = [0x20, 0x05, 0x04, 0x07, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 3, 4, 5, 6, 7, 8];
-        let platform = frame(&[0x10, 0, 0x22, 0xeb, 0, 0, 0, 1], &join(&[&header, &mirrored]));
+        let three = frame(
+            &[0x10, 0, 0x22, 0xeb, 0, 0, 0, 1],
+            &join(&[&header, &mirrored]),
+        );
+        assert_eq!(
+            layers_around(LinkType::ETHERNET, &three),
+            [OUTER4, Layer::Gre(0), Layer::Erspan(7)]
+        );
+        let header = [
+            0x20, 0x05, 0x04, 0x07, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 3, 4, 5, 6, 7, 8,
+        ];
+        let platform = frame(
+            &[0x10, 0, 0x22, 0xeb, 0, 0, 0, 1],
+            &join(&[&header, &mirrored]),
+        );
         assert_eq!(layers_around(LinkType::ETHERNET, &platform).len(), 3);
     }
 
     #[test]
     fn aruba_carries_wireless_frames() {
-        let wlan = join(&[&[0x08, 0x01], &[0; 22], &[0xaa, 0xaa, 3, 0, 0, 0, 0x08, 0x00], &tcp4()]);
+        let wlan = join(&[
+            &[0x08, 0x01],
+            &[0; 22],
+            &[0xaa, 0xaa, 3, 0, 0, 0, 0x08, 0x00],
+            &tcp4(),
+        ]);
         for number in [[0x82, 0x00], [0x83, 0x70]] {
-            let layers = layers_around(LinkType::ETHERNET, &frame(&join(&[&[0, 0], &number]), &wlan));
+            let layers = layers_around(
+                LinkType::ETHERNET,
+                &frame(&join(&[&[0, 0], &number]), &wlan),
+            );
             assert_eq!(layers, [OUTER4, Layer::Gre(0), Layer::Other("wlan")]);
         }
     }
@@ -195,16 +236,26 @@ mod tests {
     #[test]
     fn redirected_packets_of_both_versions() {
         for redirect in [&[][..], &[0, 0, 0, 0]] {
-            let layers = layers_around(LinkType::ETHERNET, &frame(&[0, 0, 0x88, 0x3e], &join(&[redirect, &tcp4()])));
+            let layers = layers_around(
+                LinkType::ETHERNET,
+                &frame(&[0, 0, 0x88, 0x3e], &join(&[redirect, &tcp4()])),
+            );
             assert_eq!(layers, [OUTER4, Layer::Gre(0)]);
         }
     }
 
     #[test]
     fn what_carries_no_ip_is_a_packet_of_the_tunnel_itself() {
-        for frame in [frame(&[0, 0, 0, 0], &[]), frame(&[0, 0, 0x08, 0x06], &[0; 28]), frame(&[0x20, 0], &[])] {
+        for frame in [
+            frame(&[0, 0, 0, 0], &[]),
+            frame(&[0, 0, 0x08, 0x06], &[0; 28]),
+            frame(&[0x20, 0], &[]),
+        ] {
             let packet = outcome(LinkType::ETHERNET, &frame).unwrap();
-            assert_eq!((packet.key.proto(), packet.encapsulation, packet.ip_at), (Proto(47), 0, 14));
+            assert_eq!(
+                (packet.key.proto(), packet.encapsulation, packet.ip_at),
+                (Proto(47), 0, 14)
+            );
         }
     }
 }

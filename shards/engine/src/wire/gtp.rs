@@ -37,7 +37,11 @@ fn v1_len(walk: &Walk<'_, '_>, flags: u8) -> Result<usize, Reason> {
         return Ok(len);
     }
     len += OPTIONAL_LEN;
-    let mut next = if flags & EXTENSION == 0 { 0 } else { walk.view.u8(len - 1)? };
+    let mut next = if flags & EXTENSION == 0 {
+        0
+    } else {
+        walk.view.u8(len - 1)?
+    };
     while next != 0 {
         // Each extension header: length in words of four bytes, content, type of the next one.
         let words = walk.view.u8(len)?;
@@ -52,9 +56,9 @@ fn v1_len(walk: &Walk<'_, '_>, flags: u8) -> Result<usize, Reason> {
 
 #[cfg(test)]
 mod tests {
-    use mosaic_port::LinkType;
     use super::super::Layer;
     use super::super::testing::{OUTER4, join, layers_around, outcome, tcp4, tcp6, udp_frame};
+    use mosaic_port::LinkType;
 
     #[test]
     fn both_versions_and_all_optional_fields() {
@@ -64,22 +68,46 @@ mod tests {
             (join(&[&[0x30, 255, 0, 0], &teid]), 8),
             (join(&[&[0x32, 255, 0, 0], &teid, &[0, 1, 0, 0]]), 8),
             // A PDU session container, then a PDCP number.
-            (join(&[&[0x34, 255, 0, 0], &teid, &[0, 0, 0, 0x85, 1, 0, 0, 0xc0, 1, 0, 0, 0]]), 8),
-            (join(&[&[0x1e, 255, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], &teid, &[0, 0, 0, 0]]), 20),
+            (
+                join(&[
+                    &[0x34, 255, 0, 0],
+                    &teid,
+                    &[0, 0, 0, 0x85, 1, 0, 0, 0xc0, 1, 0, 0, 0],
+                ]),
+                8,
+            ),
+            (
+                join(&[
+                    &[0x1e, 255, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+                    &teid,
+                    &[0, 0, 0, 0],
+                ]),
+                20,
+            ),
         ] {
             for inner in [tcp4(), tcp6()] {
                 let mut message = join(&[&header, &inner]);
                 let len = u16::try_from(message.len() - fixed_len).unwrap();
                 message[2..4].copy_from_slice(&len.to_be_bytes());
-                assert_eq!(layers_around(LinkType::ETHERNET, &udp_frame(2152, &message)), layers);
+                assert_eq!(
+                    layers_around(LinkType::ETHERNET, &udp_frame(2152, &message)),
+                    layers
+                );
             }
         }
     }
 
     #[test]
     fn signalling_and_endless_extensions_are_plain_udp() {
-        for header in [&[0x32, 1, 0, 4, 0, 0, 0, 0, 0, 1, 0, 0][..], &[0x34, 255, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0x85, 0, 0]] {
-            let packet = outcome(LinkType::ETHERNET, &udp_frame(2152, &join(&[header, &tcp4()]))).unwrap();
+        for header in [
+            &[0x32, 1, 0, 4, 0, 0, 0, 0, 0, 1, 0, 0][..],
+            &[0x34, 255, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0x85, 0, 0],
+        ] {
+            let packet = outcome(
+                LinkType::ETHERNET,
+                &udp_frame(2152, &join(&[header, &tcp4()])),
+            )
+            .unwrap();
             assert_eq!(packet.encapsulation, 0);
         }
     }

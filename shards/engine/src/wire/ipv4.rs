@@ -1,9 +1,9 @@
 //! IPv4 (RFC 791).
 
+use super::checksum;
 use super::fragments::Fragment;
 use super::reason::Reason;
 use super::walk::{Addresses, IpHeader, Next, Walk};
-use super::checksum;
 
 /// Length of the header without options.
 pub(super) const HEADER_LEN: usize = 20;
@@ -18,7 +18,11 @@ pub(super) fn parse(walk: &mut Walk<'_, '_>) -> Result<Next, Reason> {
     let header_len = usize::from(fixed[0] & 0x0f) * 4;
     let total_len = usize::from(u16::from_be_bytes([fixed[2], fixed[3]]));
     // Length 0 is a segment that the network card was to cut (TSO): it reaches to the end of the frame.
-    let len = if total_len == 0 { view.wire_len() } else { total_len };
+    let len = if total_len == 0 {
+        view.wire_len()
+    } else {
+        total_len
+    };
     if fixed[0] >> 4 != 4 || header_len < HEADER_LEN || len < header_len {
         return Err(Reason::Malformed);
     }
@@ -44,7 +48,16 @@ pub(super) fn parse(walk: &mut Walk<'_, '_>) -> Result<Next, Reason> {
         (_, _, true) => {
             let id = u32::from(u16::from_be_bytes([fixed[4], fixed[5]]));
             let payload = payload.captured();
-            walk.fragment = Some(Fragment { addresses, proto, id, offset, more, header, next_header_at: 0, payload });
+            walk.fragment = Some(Fragment {
+                addresses,
+                proto,
+                id,
+                offset,
+                more,
+                header,
+                next_header_at: 0,
+                payload,
+            });
             return Ok(Next::Fragment);
         }
     }
@@ -63,14 +76,17 @@ pub(super) fn parse(walk: &mut Walk<'_, '_>) -> Result<Next, Reason> {
 
 #[cfg(test)]
 mod tests {
-    use mosaic_port::LinkType;
-    use std::vec::Vec;
-    use super::*;
     use super::super::Layer;
-    use super::super::testing::{Bench, OUTER4, OneFrame, ethernet, ipv4, ipv4_with, join, layers_around, outcome, tcp, tcp4, tcp6};
+    use super::super::testing::{
+        Bench, OUTER4, OneFrame, ethernet, ipv4, ipv4_with, join, layers_around, outcome, tcp,
+        tcp4, tcp6,
+    };
     use super::super::view::View;
     use super::super::walk::Layers;
+    use super::*;
     use crate::flow::Proto;
+    use mosaic_port::LinkType;
+    use std::vec::Vec;
 
     const FROM: Addresses = Addresses::V4(0xc000_0201, 0xc633_6402);
 
@@ -80,7 +96,15 @@ mod tests {
         let packet = ipv4_with(6, 0x4000, &[7, 7, 4, 0, 0, 0, 0, 0], &segment);
         assert_eq!(layers_around(LinkType::RAW, &packet), []);
         let found = outcome(LinkType::RAW, &packet).unwrap();
-        assert_eq!((found.ip_at, found.ip_len, found.transport_at, found.payload_at), (0, 53, 28, 48));
+        assert_eq!(
+            (
+                found.ip_at,
+                found.ip_len,
+                found.transport_at,
+                found.payload_at
+            ),
+            (0, 53, 28, 48)
+        );
     }
 
     #[test]
@@ -88,7 +112,9 @@ mod tests {
         let bad = |change: &dyn Fn(&mut Vec<u8>)| {
             let mut packet = tcp4();
             change(&mut packet);
-            Bench::ignoring().frame(OneFrame::new(LinkType::RAW, &packet)).unwrap_err()
+            Bench::ignoring()
+                .frame(OneFrame::new(LinkType::RAW, &packet))
+                .unwrap_err()
         };
         assert_eq!(bad(&|packet| packet[0] = 0x44), "malformed");
         assert_eq!(bad(&|packet| packet[0] = 0x55), "malformed");
@@ -101,7 +127,9 @@ mod tests {
     fn length_zero_reaches_to_the_end_of_the_frame() {
         let mut packet = tcp4();
         packet[2..4].fill(0);
-        let found = Bench::ignoring().frame(OneFrame::new(LinkType::RAW, &packet)).unwrap();
+        let found = Bench::ignoring()
+            .frame(OneFrame::new(LinkType::RAW, &packet))
+            .unwrap();
         assert_eq!((found.ip_len, found.payload_len), (45, 5));
     }
 
@@ -110,12 +138,20 @@ mod tests {
         let mut frame = OneFrame::new(LinkType::RAW, &tcp4());
         frame.bytes.truncate(42);
         let found = Bench::verifying().frame(frame).unwrap();
-        assert_eq!((found.payload_len, found.payload_captured, found.payload_at), (5, 2, 40));
+        assert_eq!(
+            (found.payload_len, found.payload_captured, found.payload_at),
+            (5, 2, 40)
+        );
         // A frame that is shorter on the wire than its packet says it is.
         let mut short = tcp4();
         short.truncate(43);
-        let found = Bench::ignoring().frame(OneFrame::new(LinkType::RAW, &short)).unwrap();
-        assert_eq!((found.payload_len, found.payload_captured, found.ip_len), (3, 3, 45));
+        let found = Bench::ignoring()
+            .frame(OneFrame::new(LinkType::RAW, &short))
+            .unwrap();
+        assert_eq!(
+            (found.payload_len, found.payload_captured, found.ip_len),
+            (3, 3, 45)
+        );
     }
 
     #[test]
@@ -123,7 +159,11 @@ mod tests {
         let mut packet = tcp4();
         packet[8] ^= 1;
         assert_eq!(outcome(LinkType::RAW, &packet).unwrap_err(), "ip_checksum");
-        assert!(Bench::ignoring().frame(OneFrame::new(LinkType::RAW, &packet)).is_ok());
+        assert!(
+            Bench::ignoring()
+                .frame(OneFrame::new(LinkType::RAW, &packet))
+                .is_ok()
+        );
     }
 
     #[test]
@@ -131,19 +171,31 @@ mod tests {
         assert_eq!(layers_around(LinkType::RAW, &ipv4(4, &tcp4())), [OUTER4]);
         assert_eq!(layers_around(LinkType::RAW, &ipv4(41, &tcp6())), [OUTER4]);
         let ether_ip = join(&[&[0x30, 0], &ethernet(0x0800, &tcp4())]);
-        assert_eq!(layers_around(LinkType::RAW, &ipv4(97, &ether_ip)), [OUTER4, Layer::Other("etherip")]);
+        assert_eq!(
+            layers_around(LinkType::RAW, &ipv4(97, &ether_ip)),
+            [OUTER4, Layer::Other("etherip")]
+        );
         let labelled = join(&[&[0, 1, 1, 64], &tcp4()]);
-        assert_eq!(layers_around(LinkType::RAW, &ipv4(137, &labelled)), [OUTER4, Layer::Mpls(16)]);
+        assert_eq!(
+            layers_around(LinkType::RAW, &ipv4(137, &labelled)),
+            [OUTER4, Layer::Mpls(16)]
+        );
         let segment = tcp(&[192, 0, 2, 1, 198, 51, 100, 2]);
         let authenticated = join(&[&[6, 4, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1], &[0xaa; 12], &segment]);
-        assert_eq!(layers_around(LinkType::RAW, &ipv4(51, &authenticated)), [Layer::Other("ah")]);
+        assert_eq!(
+            layers_around(LinkType::RAW, &ipv4(51, &authenticated)),
+            [Layer::Other("ah")]
+        );
     }
 
     #[test]
     fn a_tunnel_with_nothing_inside_is_a_packet_itself() {
         for inner in [&[][..], &[0x45], &[0x12, 0x34]] {
             let found = outcome(LinkType::RAW, &ipv4(4, inner)).unwrap();
-            assert_eq!((found.key.proto().0, found.payload_len as usize), (4, inner.len()));
+            assert_eq!(
+                (found.key.proto().0, found.payload_len as usize),
+                (4, inner.len())
+            );
         }
     }
 
@@ -154,8 +206,14 @@ mod tests {
         let mut walk = Walk::new(View::new(&packet, packet.len()), &mut layers, true);
         assert_eq!(parse(&mut walk), Ok(Next::Fragment));
         let fragment = walk.fragment.unwrap();
-        assert_eq!((fragment.addresses, fragment.proto, fragment.id), (FROM, 17, 0x1234));
-        assert_eq!((fragment.offset, fragment.more, fragment.payload), (24, true, &[9; 16][..]));
+        assert_eq!(
+            (fragment.addresses, fragment.proto, fragment.id),
+            (FROM, 17, 0x1234)
+        );
+        assert_eq!(
+            (fragment.offset, fragment.more, fragment.payload),
+            (24, true, &[9; 16][..])
+        );
         assert_eq!(fragment.header, &packet[..24]);
     }
 
@@ -169,9 +227,15 @@ mod tests {
         // But what a tunnel in it carries is there.
         let mut inner = tcp4();
         inner[2..4].copy_from_slice(&1400_u16.to_be_bytes());
-        let mut frame = OneFrame::new(LinkType::RAW, &ipv4_with(4, 0x2000, &[], &join(&[&inner, &[0; 1000]])));
+        let mut frame = OneFrame::new(
+            LinkType::RAW,
+            &ipv4_with(4, 0x2000, &[], &join(&[&inner, &[0; 1000]])),
+        );
         frame.bytes.truncate(80);
         let found = Bench::ignoring().frame(frame).unwrap();
-        assert_eq!((found.key.proto(), found.ip_at, found.payload_captured), (Proto::TCP, 20, 20));
+        assert_eq!(
+            (found.key.proto(), found.ip_at, found.payload_captured),
+            (Proto::TCP, 20, 20)
+        );
     }
 }

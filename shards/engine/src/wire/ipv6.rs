@@ -47,11 +47,21 @@ pub(super) fn parse(walk: &mut Walk<'_, '_>) -> Result<Next, Reason> {
         len += jumbo_len(view.skip(HEADER_LEN)?).unwrap_or(0);
     }
     walk.view = view.limit(len).skip(HEADER_LEN)?;
-    let mut chain = Chain { proto: fixed[6], named_at: 6, source: view.array(8)?, destination: view.array(24)? };
-    let addresses = Addresses::V6(u128::from_be_bytes(chain.source), u128::from_be_bytes(chain.destination));
+    let mut chain = Chain {
+        proto: fixed[6],
+        named_at: 6,
+        source: view.array(8)?,
+        destination: view.array(24)?,
+    };
+    let addresses = Addresses::V6(
+        u128::from_be_bytes(chain.source),
+        u128::from_be_bytes(chain.destination),
+    );
     let mut partial = false;
     while let Some(header_len) = chain.extension_len(&walk.view)? {
-        if chain.proto == protocol::FRAGMENT && walk.view.u16(2)? & (FRAGMENT_OFFSET | MORE_FRAGMENTS) != 0 {
+        if chain.proto == protocol::FRAGMENT
+            && walk.view.u16(2)? & (FRAGMENT_OFFSET | MORE_FRAGMENTS) != 0
+        {
             walk.fragment = fragment(&chain, view.at(), walk.view, len, addresses)?;
             if walk.fragment.is_some() {
                 return Ok(Next::Fragment);
@@ -80,9 +90,11 @@ impl Chain {
     /// Length of the extension header at `view`; `None` where the payload stands there.
     fn extension_len(&self, view: &View<'_>) -> Result<Option<usize>, Reason> {
         match self.proto {
-            protocol::HOP_BY_HOP | protocol::ROUTING | protocol::DESTINATION | protocol::HIP | protocol::SHIM6 => {
-                Ok(Some((usize::from(view.u8(1)?) + 1) * 8))
-            }
+            protocol::HOP_BY_HOP
+            | protocol::ROUTING
+            | protocol::DESTINATION
+            | protocol::HIP
+            | protocol::SHIM6 => Ok(Some((usize::from(view.u8(1)?) + 1) * 8)),
             protocol::FRAGMENT => Ok(Some(8)),
             _ => Ok(None),
         }
@@ -131,7 +143,11 @@ fn fragment<'a>(
     let payload = view.skip(FRAGMENT_HEADER_LEN)?;
     let offset = usize::from(field & FRAGMENT_OFFSET);
     if !payload.is_complete() || payload.at() + payload.wire_len() != ip_at + len {
-        return if offset == 0 { Ok(None) } else { Err(Reason::FragmentInvalid) };
+        return if offset == 0 {
+            Ok(None)
+        } else {
+            Err(Reason::FragmentInvalid)
+        };
     }
     Ok(Some(Fragment {
         addresses,
@@ -172,29 +188,44 @@ fn find_option(view: &View<'_>, wanted: u8, value_len: u8) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Layer;
+    use super::super::testing::{
+        DESTINATION6, SOURCE6, ipv6, join, layers_around, outcome, tcp, tcp6,
+    };
+    use super::super::walk::Layers;
+    use super::*;
+    use crate::flow::Proto;
     use mosaic_port::LinkType;
     use std::vec::Vec;
-    use super::*;
-    use super::super::Layer;
-    use super::super::testing::{DESTINATION6, SOURCE6, ipv6, join, layers_around, outcome, tcp, tcp6};
-    use super::super::walk::Layers;
-    use crate::flow::Proto;
 
     const THIRD: [u8; 16] = [0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3];
 
     /// A packet with these extension headers, whose checksum covers other addresses than the header's.
     fn extended(first: u8, headers: &[u8], source: [u8; 16], destination: [u8; 16]) -> Vec<u8> {
-        ipv6(first, &join(&[headers, &tcp(&join(&[&source, &destination]))]))
+        ipv6(
+            first,
+            &join(&[headers, &tcp(&join(&[&source, &destination]))]),
+        )
     }
 
     #[test]
     fn extension_headers_are_skipped() {
         let pad = [1, 4, 0, 0, 0, 0];
-        let chain = join(&[&[60, 0], &pad, &[43, 0], &pad, &[44, 0, 5, 0, 0, 0, 0, 0], &[6, 0, 0, 0, 0, 0, 0, 1]]);
+        let chain = join(&[
+            &[60, 0],
+            &pad,
+            &[43, 0],
+            &pad,
+            &[44, 0, 5, 0, 0, 0, 0, 0],
+            &[6, 0, 0, 0, 0, 0, 0, 1],
+        ]);
         let packet = extended(0, &chain, SOURCE6, DESTINATION6);
         assert_eq!(layers_around(LinkType::RAW, &packet), []);
         let found = outcome(LinkType::RAW, &packet).unwrap();
-        assert_eq!((found.transport_at, found.ip_len as usize), (72, packet.len()));
+        assert_eq!(
+            (found.transport_at, found.ip_len as usize),
+            (72, packet.len())
+        );
         let authenticated = join(&[&[6, 4, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1], &[0xaa; 12]]);
         let packet = extended(51, &authenticated, SOURCE6, DESTINATION6);
         assert_eq!(layers_around(LinkType::RAW, &packet), [Layer::Other("ah")]);
@@ -213,21 +244,45 @@ mod tests {
         ] {
             assert_eq!(layers_around(LinkType::RAW, &packet), []);
             let found = outcome(LinkType::RAW, &packet).unwrap();
-            assert_eq!(found.key.source(found.direction).addr, core::net::IpAddr::from(SOURCE6));
-            assert_eq!(found.key.source(found.direction.reversed()).addr, core::net::IpAddr::from(DESTINATION6));
+            assert_eq!(
+                found.key.source(found.direction).addr,
+                core::net::IpAddr::from(SOURCE6)
+            );
+            assert_eq!(
+                found.key.source(found.direction.reversed()).addr,
+                core::net::IpAddr::from(DESTINATION6)
+            );
         }
         let wrong = extended(43, &routed(0, 1), SOURCE6, DESTINATION6);
-        assert_eq!(outcome(LinkType::RAW, &wrong).unwrap_err(), "transport_checksum");
+        assert_eq!(
+            outcome(LinkType::RAW, &wrong).unwrap_err(),
+            "transport_checksum"
+        );
     }
 
     #[test]
     fn chains_that_end_nowhere_are_malformed() {
-        assert_eq!(outcome(LinkType::RAW, &ipv6(0, &[])).unwrap_err(), "malformed");
-        assert_eq!(outcome(LinkType::RAW, &ipv6(0, &[6, 9, 0, 0, 0, 0, 0, 0])).unwrap_err(), "malformed");
+        assert_eq!(
+            outcome(LinkType::RAW, &ipv6(0, &[])).unwrap_err(),
+            "malformed"
+        );
+        assert_eq!(
+            outcome(LinkType::RAW, &ipv6(0, &[6, 9, 0, 0, 0, 0, 0, 0])).unwrap_err(),
+            "malformed"
+        );
         let endless = [0, 0, 1, 4, 0, 0, 0, 0].repeat(100);
-        assert_eq!(outcome(LinkType::RAW, &ipv6(0, &endless)).unwrap_err(), "malformed");
-        assert_eq!(outcome(LinkType::RAW, &tcp6()[..39]).unwrap_err(), "malformed");
-        assert_eq!(outcome(LinkType::RAW, &ipv6(59, &[])).unwrap().key.proto(), Proto(59));
+        assert_eq!(
+            outcome(LinkType::RAW, &ipv6(0, &endless)).unwrap_err(),
+            "malformed"
+        );
+        assert_eq!(
+            outcome(LinkType::RAW, &tcp6()[..39]).unwrap_err(),
+            "malformed"
+        );
+        assert_eq!(
+            outcome(LinkType::RAW, &ipv6(59, &[])).unwrap().key.proto(),
+            Proto(59)
+        );
     }
 
     #[test]
@@ -245,13 +300,26 @@ mod tests {
 
     #[test]
     fn a_fragment_knows_what_stood_before_its_header() {
-        let packet = ipv6(60, &join(&[&[44, 0, 1, 4, 0, 0, 0, 0], &[6, 0, 0, 0x19, 0, 0, 0, 9], &[7; 8]]));
+        let packet = ipv6(
+            60,
+            &join(&[
+                &[44, 0, 1, 4, 0, 0, 0, 0],
+                &[6, 0, 0, 0x19, 0, 0, 0, 9],
+                &[7; 8],
+            ]),
+        );
         let mut layers = Layers::new();
         let mut walk = Walk::new(View::new(&packet, packet.len()), &mut layers, true);
         assert_eq!(parse(&mut walk), Ok(Next::Fragment));
         let fragment = walk.fragment.unwrap();
-        assert_eq!((fragment.proto, fragment.id, fragment.offset, fragment.more), (6, 9, 24, true));
-        assert_eq!((fragment.header, fragment.next_header_at), (&packet[..48], 40));
+        assert_eq!(
+            (fragment.proto, fragment.id, fragment.offset, fragment.more),
+            (6, 9, 24, true)
+        );
+        assert_eq!(
+            (fragment.header, fragment.next_header_at),
+            (&packet[..48], 40)
+        );
         assert_eq!(fragment.payload, [7; 8]);
     }
 }

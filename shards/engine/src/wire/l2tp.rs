@@ -32,9 +32,9 @@ pub(super) fn parse(walk: &mut Walk<'_, '_>) -> Result<Next, Reason> {
 
 #[cfg(test)]
 mod tests {
-    use mosaic_port::LinkType;
     use super::super::Layer;
     use super::super::testing::{OUTER4, join, layers_around, outcome, tcp4, udp_frame};
+    use mosaic_port::LinkType;
 
     #[test]
     fn optional_fields_are_skipped() {
@@ -47,7 +47,10 @@ mod tests {
         ] {
             for ppp in [&[0xff, 0x03, 0x00, 0x21][..], &[0x21]] {
                 let payload = join(&[header, ppp, &tcp4()]);
-                assert_eq!(layers_around(LinkType::ETHERNET, &udp_frame(1701, &payload)), layers);
+                assert_eq!(
+                    layers_around(LinkType::ETHERNET, &udp_frame(1701, &payload)),
+                    layers
+                );
             }
         }
     }
@@ -55,6 +58,11 @@ mod tests {
     #[test]
     fn control_messages_are_plain_udp() {
         let payload = join(&[&[0xc8, 0x02, 0, 60, 0, 7, 0, 9, 0, 1, 0, 1, 0x21], &tcp4()]);
-        assert_eq!(outcome(LinkType::ETHERNET, &udp_frame(1701, &payload)).unwrap().encapsulation, 0);
+        assert_eq!(
+            outcome(LinkType::ETHERNET, &udp_frame(1701, &payload))
+                .unwrap()
+                .encapsulation,
+            0
+        );
     }
 }

@@ -76,12 +76,18 @@ pub(super) fn parse(walk: &mut Walk<'_, '_>, link: LinkType) -> Result<Next, Rea
 /// BSD loopback: the address family, in the byte order of a host that is not known here.
 fn loopback(walk: &mut Walk<'_, '_>) -> Result<Next, Reason> {
     let family = walk.view.u32(0)?;
-    let family = if family > BSD_FAMILY_MAX { family.swap_bytes() } else { family };
+    let family = if family > BSD_FAMILY_MAX {
+        family.swap_bytes()
+    } else {
+        family
+    };
     walk.skip(4)?;
     match family {
         BSD_INET => Ok(Next::Ip),
         _ if BSD_INET6.contains(&family) => Ok(Next::Ipv6),
-        _ => u16::try_from(family).map(Next::EtherType).map_err(|_| Reason::NotIp),
+        _ => u16::try_from(family)
+            .map(Next::EtherType)
+            .map_err(|_| Reason::NotIp),
     }
 }
 
@@ -160,10 +166,10 @@ fn inner(link: u32) -> Result<Next, Reason> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use std::vec::Vec;
     use super::super::Layer;
     use super::super::testing::{ethernet, join, layers_around, outcome, tcp4, tcp6};
+    use super::*;
+    use std::vec::Vec;
 
     #[test]
     fn raw_ip_has_many_numbers() {
@@ -181,53 +187,123 @@ mod tests {
     fn loopback_in_both_byte_orders() {
         for link in [LinkType::NULL, LinkType::LOOP] {
             for family in [24_u32, 28, 30, 10] {
-                assert_eq!(layers_around(link, &join(&[&family.to_be_bytes(), &tcp6()])), []);
-                assert_eq!(layers_around(link, &join(&[&family.to_le_bytes(), &tcp6()])), []);
+                assert_eq!(
+                    layers_around(link, &join(&[&family.to_be_bytes(), &tcp6()])),
+                    []
+                );
+                assert_eq!(
+                    layers_around(link, &join(&[&family.to_le_bytes(), &tcp6()])),
+                    []
+                );
             }
-            assert_eq!(layers_around(link, &join(&[&2_u32.to_be_bytes(), &tcp4()])), []);
-            assert_eq!(layers_around(link, &join(&[&2_u32.to_le_bytes(), &tcp4()])), []);
-            assert_eq!(outcome(link, &join(&[&[0, 0, 0, 7], &tcp4()])).unwrap_err(), "not_ip");
+            assert_eq!(
+                layers_around(link, &join(&[&2_u32.to_be_bytes(), &tcp4()])),
+                []
+            );
+            assert_eq!(
+                layers_around(link, &join(&[&2_u32.to_le_bytes(), &tcp4()])),
+                []
+            );
+            assert_eq!(
+                outcome(link, &join(&[&[0, 0, 0, 7], &tcp4()])).unwrap_err(),
+                "not_ip"
+            );
         }
     }
 
     #[test]
     fn cooked_captures_of_both_versions() {
-        let first = |protocol: u16, payload: &[u8]| join(&[&[0, 0, 0, 1, 0, 6], &[2; 8], &protocol.to_be_bytes(), payload]);
-        let second = |protocol: u16, payload: &[u8]| join(&[&protocol.to_be_bytes(), &[0; 18], payload]);
+        let first = |protocol: u16, payload: &[u8]| {
+            join(&[
+                &[0, 0, 0, 1, 0, 6],
+                &[2; 8],
+                &protocol.to_be_bytes(),
+                payload,
+            ])
+        };
+        let second =
+            |protocol: u16, payload: &[u8]| join(&[&protocol.to_be_bytes(), &[0; 18], payload]);
         let snap = join(&[&[0xaa, 0xaa, 3, 0, 0, 0, 0x08, 0x00], &tcp4()]);
         let tagged = join(&[&[0, 5, 0x08, 0x00], &tcp4()]);
-        for (link, frame) in [(LinkType::LINUX_SLL, &first as &dyn Fn(u16, &[u8]) -> Vec<u8>), (LinkType::LINUX_SLL2, &second)] {
+        for (link, frame) in [
+            (
+                LinkType::LINUX_SLL,
+                &first as &dyn Fn(u16, &[u8]) -> Vec<u8>,
+            ),
+            (LinkType::LINUX_SLL2, &second),
+        ] {
             assert_eq!(layers_around(link, &frame(0x0800, &tcp4())), []);
             assert_eq!(layers_around(link, &frame(0x86dd, &tcp6())), []);
-            assert_eq!(layers_around(link, &frame(0x8100, &tagged)), [Layer::Vlan(5)]);
-            assert_eq!(layers_around(link, &frame(3, &ethernet(0x0800, &tcp4()))), []);
+            assert_eq!(
+                layers_around(link, &frame(0x8100, &tagged)),
+                [Layer::Vlan(5)]
+            );
+            assert_eq!(
+                layers_around(link, &frame(3, &ethernet(0x0800, &tcp4()))),
+                []
+            );
             assert_eq!(layers_around(link, &frame(4, &snap)), []);
-            assert_eq!(layers_around(link, &frame(7, &join(&[&[0x21], &tcp4()]))), []);
-            assert_eq!(outcome(link, &frame(0x000c, &tcp4())).unwrap_err(), "not_ip");
+            assert_eq!(
+                layers_around(link, &frame(7, &join(&[&[0x21], &tcp4()]))),
+                []
+            );
+            assert_eq!(
+                outcome(link, &frame(0x000c, &tcp4())).unwrap_err(),
+                "not_ip"
+            );
         }
     }
 
     #[test]
     fn netfilter_attributes_in_both_byte_orders() {
         let len = u16::try_from(4 + tcp4().len()).unwrap();
-        let little = join(&[&[2, 0, 0, 0], &[5, 0, 1, 0, 7, 0, 0, 0], &len.to_le_bytes(), &[9, 0], &tcp4()]);
-        let big = join(&[&[2, 0, 0, 0], &[0, 5, 0, 1, 7, 0, 0, 0], &len.to_be_bytes(), &[0, 9], &tcp4()]);
+        let little = join(&[
+            &[2, 0, 0, 0],
+            &[5, 0, 1, 0, 7, 0, 0, 0],
+            &len.to_le_bytes(),
+            &[9, 0],
+            &tcp4(),
+        ]);
+        let big = join(&[
+            &[2, 0, 0, 0],
+            &[0, 5, 0, 1, 7, 0, 0, 0],
+            &len.to_be_bytes(),
+            &[0, 9],
+            &tcp4(),
+        ]);
         assert_eq!(layers_around(LinkType::NFLOG, &little), []);
         assert_eq!(layers_around(LinkType::NFLOG, &big), []);
-        assert_eq!(outcome(LinkType::NFLOG, &[2, 0, 0, 0, 4, 0, 1, 0]).unwrap_err(), "not_ip");
-        assert_eq!(outcome(LinkType::NFLOG, &[2, 0, 0, 0, 0, 0, 0, 0, 0, 0]).unwrap_err(), "not_ip");
+        assert_eq!(
+            outcome(LinkType::NFLOG, &[2, 0, 0, 0, 4, 0, 1, 0]).unwrap_err(),
+            "not_ip"
+        );
+        assert_eq!(
+            outcome(LinkType::NFLOG, &[2, 0, 0, 0, 0, 0, 0, 0, 0, 0]).unwrap_err(),
+            "not_ip"
+        );
     }
 
     #[test]
     fn metadata_headers_name_what_they_carry() {
-        let ppi = |link: u8| join(&[&[0, 0, 12, 0, link, 0, 0, 0, 1, 1, 1, 1], &ethernet(0x0800, &tcp4())]);
+        let ppi = |link: u8| {
+            join(&[
+                &[0, 0, 12, 0, link, 0, 0, 0, 1, 1, 1, 1],
+                &ethernet(0x0800, &tcp4()),
+            ])
+        };
         assert_eq!(layers_around(LinkType::PPI, &ppi(1)), []);
         assert_eq!(outcome(LinkType::PPI, &ppi(192)).unwrap_err(), "link_type");
-        let pktap = join(&[&[16, 0, 0, 0, 1, 0, 0, 0, 101, 0, 0, 0, 0, 0, 0, 0], &tcp4()]);
+        let pktap = join(&[
+            &[16, 0, 0, 0, 1, 0, 0, 0, 101, 0, 0, 0, 0, 0, 0, 0],
+            &tcp4(),
+        ]);
         for link in [149, 258] {
             assert_eq!(layers_around(LinkType(link), &pktap), []);
         }
-        assert_eq!(outcome(LinkType::PPI, &[0, 0, 7, 0, 1, 0, 0, 0]).unwrap_err(), "malformed");
+        assert_eq!(
+            outcome(LinkType::PPI, &[0, 0, 7, 0, 1, 0, 0, 0]).unwrap_err(),
+            "malformed"
+        );
         assert_eq!(outcome(LinkType(258), &[0; 12]).unwrap_err(), "malformed");
     }
 }

@@ -39,10 +39,10 @@ fn snap(walk: &mut Walk<'_, '_>, organisation: [u8; 3], protocol: u16) -> Result
 
 #[cfg(test)]
 mod tests {
-    use mosaic_port::LinkType;
-    use std::vec::Vec;
     use super::super::Layer;
     use super::super::testing::{Bench, OneFrame, ethernet, join, layers_around, outcome, tcp4};
+    use mosaic_port::LinkType;
+    use std::vec::Vec;
 
     /// An IEEE 802.3 frame: the length stands in the place of the type.
     fn frame(llc: &[u8], payload: &[u8]) -> Vec<u8> {
@@ -58,7 +58,10 @@ mod tests {
             assert_eq!(layers_around(LinkType::ETHERNET, &frame(&llc, &tcp4())), []);
         }
         let cisco = [0xaa, 0xaa, 3, 0, 0, 0x0c, 0x20, 0x00];
-        assert_eq!(outcome(LinkType::ETHERNET, &frame(&cisco, &tcp4())).unwrap_err(), "not_ip");
+        assert_eq!(
+            outcome(LinkType::ETHERNET, &frame(&cisco, &tcp4())).unwrap_err(),
+            "not_ip"
+        );
     }
 
     #[test]
@@ -70,8 +73,14 @@ mod tests {
 
     #[test]
     fn ip_has_an_access_point_of_its_own() {
-        assert_eq!(layers_around(LinkType::ETHERNET, &frame(&[6, 6, 3], &tcp4())), []);
-        assert_eq!(outcome(LinkType::ETHERNET, &frame(&[0x42, 0x42, 3], &tcp4())).unwrap_err(), "not_ip");
+        assert_eq!(
+            layers_around(LinkType::ETHERNET, &frame(&[6, 6, 3], &tcp4())),
+            []
+        );
+        assert_eq!(
+            outcome(LinkType::ETHERNET, &frame(&[0x42, 0x42, 3], &tcp4())).unwrap_err(),
+            "not_ip"
+        );
     }
 
     #[test]
@@ -82,7 +91,9 @@ mod tests {
         padded[14 + 3 + 2..][..2].fill(0);
         padded.resize(stated_len + 9, 0);
         let mut bench = Bench::ignoring();
-        let packet = bench.frame(OneFrame::new(LinkType::ETHERNET, &padded)).unwrap();
+        let packet = bench
+            .frame(OneFrame::new(LinkType::ETHERNET, &padded))
+            .unwrap();
         assert_eq!(packet.payload_len, 5);
     }
 }

@@ -41,6 +41,6 @@ mod vxlan;
 mod walk;
 mod wlan;
 
-pub use encapsulation::{Encapsulation, Layer, LAYERS_MAX};
+pub use encapsulation::{Encapsulation, LAYERS_MAX, Layer};
 pub use ingress::{Checksums, Ingress, KeyDomain, PacketFilter, Parsed, WireConfig};
 pub use packet::{Buffer, Packet, TcpFlags, Transport};

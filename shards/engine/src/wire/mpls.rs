@@ -36,26 +36,27 @@ pub(super) fn parse(walk: &mut Walk<'_, '_>) -> Result<Next, Reason> {
 
 /// Whether an Ethernet header of a frame that can hold an IP packet stands at `offset`.
 fn is_ethernet(view: &View<'_>, offset: usize) -> bool {
-    view.u16(offset + ethernet::HEADER_LEN - 2).is_ok_and(|number| {
-        matches!(
-            number,
-            ether_type::IPV4
-                | ether_type::IPV6
-                | ether_type::VLAN
-                | ether_type::QINQ
-                | ether_type::QINQ_OLD
-                | ether_type::MPLS
-                | ether_type::PPPOE_SESSION
-        )
-    })
+    view.u16(offset + ethernet::HEADER_LEN - 2)
+        .is_ok_and(|number| {
+            matches!(
+                number,
+                ether_type::IPV4
+                    | ether_type::IPV6
+                    | ether_type::VLAN
+                    | ether_type::QINQ
+                    | ether_type::QINQ_OLD
+                    | ether_type::MPLS
+                    | ether_type::PPPOE_SESSION
+            )
+        })
 }
 
 #[cfg(test)]
 mod tests {
-    use mosaic_port::LinkType;
-    use std::vec::Vec;
     use super::super::Layer;
     use super::super::testing::{ethernet, join, layers_around, outcome, tcp4, tcp6};
+    use mosaic_port::LinkType;
+    use std::vec::Vec;
 
     fn labelled(stack: &[u8], payload: &[u8]) -> Vec<u8> {
         ethernet(0x8847, &join(&[stack, payload]))
@@ -65,9 +66,18 @@ mod tests {
     fn the_first_bits_tell_ip_from_ip() {
         let stack = [0x00, 0x01, 0x00, 64, 0xff, 0xff, 0xf1, 64];
         let layers = [Layer::Mpls(0x10), Layer::Mpls(0xfffff)];
-        assert_eq!(layers_around(LinkType::ETHERNET, &labelled(&stack, &tcp4())), layers);
-        assert_eq!(layers_around(LinkType::ETHERNET, &labelled(&stack, &tcp6())), layers);
-        assert_eq!(layers_around(LinkType::ETHERNET, &labelled(&stack[4..], &tcp6())), layers[1..]);
+        assert_eq!(
+            layers_around(LinkType::ETHERNET, &labelled(&stack, &tcp4())),
+            layers
+        );
+        assert_eq!(
+            layers_around(LinkType::ETHERNET, &labelled(&stack, &tcp6())),
+            layers
+        );
+        assert_eq!(
+            layers_around(LinkType::ETHERNET, &labelled(&stack[4..], &tcp6())),
+            layers[1..]
+        );
     }
 
     #[test]
@@ -75,14 +85,36 @@ mod tests {
         let stack = [0x00, 0x01, 0x01, 64];
         let layers = [Layer::Mpls(0x10), Layer::Other("pw")];
         let inner = ethernet(0x0800, &tcp4());
-        assert_eq!(layers_around(LinkType::ETHERNET, &labelled(&stack, &join(&[&[0, 0, 0, 7], &inner]))), layers);
-        assert_eq!(layers_around(LinkType::ETHERNET, &labelled(&stack, &inner)), layers);
+        assert_eq!(
+            layers_around(
+                LinkType::ETHERNET,
+                &labelled(&stack, &join(&[&[0, 0, 0, 7], &inner]))
+            ),
+            layers
+        );
+        assert_eq!(
+            layers_around(LinkType::ETHERNET, &labelled(&stack, &inner)),
+            layers
+        );
     }
 
     #[test]
     fn a_stack_without_bottom_or_with_something_else_inside_is_no_ip() {
-        assert_eq!(outcome(LinkType::ETHERNET, &labelled(&[0, 1, 0, 64], &[])).unwrap_err(), "malformed");
-        assert_eq!(outcome(LinkType::ETHERNET, &labelled(&[0, 1, 1, 64], &[0x10; 30])).unwrap_err(), "not_ip");
-        assert_eq!(outcome(LinkType::ETHERNET, &labelled(&[0, 1, 0, 64].repeat(30), &[])).unwrap_err(), "too_deep");
+        assert_eq!(
+            outcome(LinkType::ETHERNET, &labelled(&[0, 1, 0, 64], &[])).unwrap_err(),
+            "malformed"
+        );
+        assert_eq!(
+            outcome(LinkType::ETHERNET, &labelled(&[0, 1, 1, 64], &[0x10; 30])).unwrap_err(),
+            "not_ip"
+        );
+        assert_eq!(
+            outcome(
+                LinkType::ETHERNET,
+                &labelled(&[0, 1, 0, 64].repeat(30), &[])
+            )
+            .unwrap_err(),
+            "too_deep"
+        );
     }
 }

@@ -25,16 +25,24 @@ pub(super) fn parse(walk: &mut Walk<'_, '_>) -> Result<Next, Reason> {
 
 #[cfg(test)]
 mod tests {
-    use mosaic_port::LinkType;
     use super::super::Layer;
     use super::super::testing::{OUTER4, join, layers_around, tcp6, udp_frame};
+    use mosaic_port::LinkType;
 
     #[test]
     fn indications_stand_in_front() {
         let authentication = [0, 1, 2, 1, 0xaa, 0xbb, 0xcc, 1, 2, 3, 4, 5, 6, 7, 8, 0];
         let origin = [0, 0, 1, 2, 3, 4, 5, 6];
-        for front in [&[][..], &authentication, &origin, &join(&[&authentication, &origin])] {
-            let layers = layers_around(LinkType::ETHERNET, &udp_frame(3544, &join(&[front, &tcp6()])));
+        for front in [
+            &[][..],
+            &authentication,
+            &origin,
+            &join(&[&authentication, &origin]),
+        ] {
+            let layers = layers_around(
+                LinkType::ETHERNET,
+                &udp_frame(3544, &join(&[front, &tcp6()])),
+            );
             assert_eq!(layers, [OUTER4, Layer::Teredo]);
         }
     }

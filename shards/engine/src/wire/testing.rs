@@ -23,7 +23,12 @@ pub(super) struct OneFrame {
 impl OneFrame {
     pub(super) fn new(link: LinkType, bytes: &[u8]) -> Self {
         let wire_len = u32::try_from(bytes.len()).unwrap();
-        Self { bytes: bytes.to_vec(), wire_len, timestamp: 0, link }
+        Self {
+            bytes: bytes.to_vec(),
+            wire_len,
+            timestamp: 0,
+            link,
+        }
     }
 }
 
@@ -36,9 +41,20 @@ impl Batch for Frames {
     }
 
     fn frame(&self, index: usize) -> Frame<'_> {
-        let OneFrame { bytes, wire_len, timestamp, link } = &self.0[index];
+        let OneFrame {
+            bytes,
+            wire_len,
+            timestamp,
+            link,
+        } = &self.0[index];
         let timestamp = Timestamp::from_nanos(*timestamp);
-        Frame { bytes, wire_len: *wire_len, timestamp, link: *link, interface: 0 }
+        Frame {
+            bytes,
+            wire_len: *wire_len,
+            timestamp,
+            link: *link,
+            interface: 0,
+        }
     }
 
     fn clear(&mut self) {
@@ -57,26 +73,39 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) fn new(config: WireConfig) -> Self {
-        Self { ingress: Ingress::new(config), parsed: Parsed::default() }
+        Self {
+            ingress: Ingress::new(config),
+            parsed: Parsed::default(),
+        }
     }
 
     pub(super) fn verifying() -> Self {
-        Self::new(WireConfig { checksums: Checksums::Verify, ..WireConfig::default() })
+        Self::new(WireConfig {
+            checksums: Checksums::Verify,
+            ..WireConfig::default()
+        })
     }
 
     pub(super) fn ignoring() -> Self {
-        Self::new(WireConfig { checksums: Checksums::Ignore, ..WireConfig::default() })
+        Self::new(WireConfig {
+            checksums: Checksums::Ignore,
+            ..WireConfig::default()
+        })
     }
 
     /// Parses a burst of one frame; the packet, or the name of the counter that it went to.
     pub(super) fn frame(&mut self, frame: OneFrame) -> Result<Packet, &'static str> {
         let before = (*self.ingress.drops(), *self.ingress.counters());
-        self.ingress.parse(&Frames([frame].into()), &mut self.parsed);
+        self.ingress
+            .parse(&Frames([frame].into()), &mut self.parsed);
         let (drops, counters) = (*self.ingress.drops(), *self.ingress.counters());
         let counted = |now: u64, then: u64| (now != then).then_some(now - then);
         assert_eq!(counters.received_frames, before.1.received_frames + 1);
         if let Some(packets) = counted(counters.packets, before.1.packets) {
-            assert_eq!((packets, self.parsed.packets.len(), drops), (1, 1, before.0));
+            assert_eq!(
+                (packets, self.parsed.packets.len(), drops),
+                (1, 1, before.0)
+            );
             return Ok(self.parsed.packets[0]);
         }
         assert!(self.parsed.packets.is_empty());
@@ -85,7 +114,13 @@ impl Bench {
             return Err("absorbed");
         }
         assert_eq!(drops.sum(), before.0.sum() + 1);
-        Err(drops.iter().zip(before.0.iter()).find(|(now, then)| now != then).unwrap().0.0)
+        Err(drops
+            .iter()
+            .zip(before.0.iter())
+            .find(|(now, then)| now != then)
+            .unwrap()
+            .0
+            .0)
     }
 
     pub(super) fn layers(&self) -> &[Layer] {
@@ -100,8 +135,14 @@ impl Bench {
 pub(super) fn layers_around(link: LinkType, frame: &[u8]) -> Vec<Layer> {
     let mut bench = Bench::verifying();
     let packet = bench.frame(OneFrame::new(link, frame)).unwrap();
-    let Transport::Tcp { seq, .. } = packet.transport else { panic!("{packet:?}") };
-    assert_eq!((seq, packet.payload_len, packet.payload_captured), (SEQ, 5, 5), "{packet:?}");
+    let Transport::Tcp { seq, .. } = packet.transport else {
+        panic!("{packet:?}")
+    };
+    assert_eq!(
+        (seq, packet.payload_len, packet.payload_captured),
+        (SEQ, 5, 5),
+        "{packet:?}"
+    );
     assert_eq!(&frame[packet.payload_at as usize..][..5], HELLO);
     let layers = bench.layers().to_vec();
 
@@ -131,7 +172,11 @@ pub(super) fn join(parts: &[&[u8]]) -> Vec<u8> {
 }
 
 pub(super) fn ethernet(ether_type: u16, payload: &[u8]) -> Vec<u8> {
-    join(&[&[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2], &ether_type.to_be_bytes(), payload])
+    join(&[
+        &[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2],
+        &ether_type.to_be_bytes(),
+        payload,
+    ])
 }
 
 /// From 192.0.2.1 to 198.51.100.2, identification 0x1234.
@@ -142,11 +187,26 @@ pub(super) fn ipv4(proto: u8, payload: &[u8]) -> Vec<u8> {
 /// With the flags and fragment offset field, and options.
 pub(super) fn ipv4_with(proto: u8, fragment: u16, options: &[u8], payload: &[u8]) -> Vec<u8> {
     let header_len = 20 + options.len();
-    let total_len = u16::try_from(header_len + payload.len()).unwrap().to_be_bytes();
+    let total_len = u16::try_from(header_len + payload.len())
+        .unwrap()
+        .to_be_bytes();
     let [high, low] = fragment.to_be_bytes();
     let version = 0x40 | u8::try_from(header_len / 4).unwrap();
     let mut packet = join(&[
-        &[version, 0, total_len[0], total_len[1], 0x12, 0x34, high, low, 64, proto, 0, 0],
+        &[
+            version,
+            0,
+            total_len[0],
+            total_len[1],
+            0x12,
+            0x34,
+            high,
+            low,
+            64,
+            proto,
+            0,
+            0,
+        ],
         &[192, 0, 2, 1, 198, 51, 100, 2],
         options,
     ]);
@@ -157,12 +217,18 @@ pub(super) fn ipv4_with(proto: u8, fragment: u16, options: &[u8], payload: &[u8]
 }
 
 pub(super) const SOURCE6: [u8; 16] = [0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
-pub(super) const DESTINATION6: [u8; 16] = [0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2];
+pub(super) const DESTINATION6: [u8; 16] =
+    [0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2];
 
 /// From 2001:db8::1 to 2001:db8::2.
 pub(super) fn ipv6(proto: u8, payload: &[u8]) -> Vec<u8> {
     let [high, low] = u16::try_from(payload.len()).unwrap().to_be_bytes();
-    join(&[&[0x60, 0, 0, 0, high, low, proto, 64], &SOURCE6, &DESTINATION6, payload])
+    join(&[
+        &[0x60, 0, 0, 0, high, low, proto, 64],
+        &SOURCE6,
+        &DESTINATION6,
+        payload,
+    ])
 }
 
 /// A segment from port 4000 to 80 with [`HELLO`], its checksum for these addresses.
@@ -198,7 +264,13 @@ pub(super) fn tcp6() -> Vec<u8> {
 /// A datagram without checksum.
 pub(super) fn udp(source: u16, destination: u16, payload: &[u8]) -> Vec<u8> {
     let len = u16::try_from(8 + payload.len()).unwrap();
-    join(&[&source.to_be_bytes(), &destination.to_be_bytes(), &len.to_be_bytes(), &[0, 0], payload])
+    join(&[
+        &source.to_be_bytes(),
+        &destination.to_be_bytes(),
+        &len.to_be_bytes(),
+        &[0, 0],
+        payload,
+    ])
 }
 
 /// A frame whose datagram to `port` carries `payload`.

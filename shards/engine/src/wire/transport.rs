@@ -51,15 +51,24 @@ pub(super) fn packet(
     let segment = match Proto(ip.proto) {
         Proto::TCP => tcp(&view)?,
         Proto::UDP => udp(&view)?,
-        Proto::SCTP | Proto(DCCP | UDP_LITE) => Segment { ports: ports(&view)?, ..plain(&view) },
-        Proto::ICMP => Segment { ports: echo(&view, ICMP_ECHO), ..plain(&view) },
-        Proto::ICMPV6 => Segment { ports: echo(&view, ICMPV6_ECHO), ..plain(&view) },
+        Proto::SCTP | Proto(DCCP | UDP_LITE) => Segment {
+            ports: ports(&view)?,
+            ..plain(&view)
+        },
+        Proto::ICMP => Segment {
+            ports: echo(&view, ICMP_ECHO),
+            ..plain(&view)
+        },
+        Proto::ICMPV6 => Segment {
+            ports: echo(&view, ICMPV6_ECHO),
+            ..plain(&view)
+        },
         _ => plain(&view),
     };
     if verify && !checksum_holds(ip, &segment) {
         return Err(Reason::TransportChecksum);
     }
-    let (key, direction) = key(ip, segment.ports, domain);
+    let (key, direction, rss) = key(ip, segment.ports, domain);
     let captured = view.captured().len();
     let header_captured = segment.header_len.min(captured);
     Ok(Packet {
@@ -67,7 +76,7 @@ pub(super) fn packet(
         direction,
         buffer: origin.buffer,
         encapsulation,
-        rss: rss::hash(&key),
+        rss,
         timestamp: origin.timestamp,
         clock: origin.clock,
         wire_len: origin.wire_len,
@@ -87,16 +96,37 @@ pub(super) fn offset(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
-fn key(ip: &IpHeader<'_>, (src_port, dst_port): (u16, u16), domain: u64) -> (FlowKey, Direction) {
-    match ip.addresses {
-        Addresses::V4(src, dst) => FlowKey::v4(src, dst, src_port, dst_port, Proto(ip.proto), domain),
-        Addresses::V6(src, dst) => FlowKey::v6(src, dst, src_port, dst_port, Proto(ip.proto), domain),
-    }
+fn key(
+    ip: &IpHeader<'_>,
+    (src_port, dst_port): (u16, u16),
+    domain: u64,
+) -> (FlowKey, Direction, u32) {
+    let proto = Proto(ip.proto);
+    let ((key, direction), addresses) = match ip.addresses {
+        Addresses::V4(src, dst) => (
+            FlowKey::v4(src, dst, src_port, dst_port, proto, domain),
+            u128::from(src ^ dst),
+        ),
+        Addresses::V6(src, dst) => (
+            FlowKey::v6(src, dst, src_port, dst_port, proto, domain),
+            src ^ dst,
+        ),
+    };
+    (
+        key,
+        direction,
+        rss::hash_words(addresses, u32::from(src_port ^ dst_port)),
+    )
 }
 
 /// All of the payload of the IP header, no ports.
 fn plain(view: &View<'_>) -> Segment {
-    Segment { ports: (0, 0), transport: Transport::Other, header_len: 0, payload_len: view.wire_len() }
+    Segment {
+        ports: (0, 0),
+        transport: Transport::Other,
+        header_len: 0,
+        payload_len: view.wire_len(),
+    }
 }
 
 fn ports(view: &View<'_>) -> Result<(u16, u16), Reason> {
@@ -117,9 +147,14 @@ fn tcp(view: &View<'_>) -> Result<Segment, Reason> {
     if header_len < TCP_LEN || header_len > view.wire_len() {
         return Err(Reason::Malformed);
     }
-    let options = header_len.min(view.captured().len()).saturating_sub(TCP_LEN);
+    let options = header_len
+        .min(view.captured().len())
+        .saturating_sub(TCP_LEN);
     Ok(Segment {
-        ports: (u16::from_be_bytes([fixed[0], fixed[1]]), u16::from_be_bytes([fixed[2], fixed[3]])),
+        ports: (
+            u16::from_be_bytes([fixed[0], fixed[1]]),
+            u16::from_be_bytes([fixed[2], fixed[3]]),
+        ),
         transport: Transport::Tcp {
             seq: u32::from_be_bytes([fixed[4], fixed[5], fixed[6], fixed[7]]),
             ack: u32::from_be_bytes([fixed[8], fixed[9], fixed[10], fixed[11]]),
@@ -140,7 +175,12 @@ fn udp(view: &View<'_>) -> Result<Segment, Reason> {
         return Err(Reason::Malformed);
     }
     let payload_len = len.min(view.wire_len()) - UDP_LEN;
-    Ok(Segment { ports: ports(view)?, transport: Transport::Other, header_len: UDP_LEN, payload_len })
+    Ok(Segment {
+        ports: ports(view)?,
+        transport: Transport::Other,
+        header_len: UDP_LEN,
+        payload_len,
+    })
 }
 
 /// Whether the checksum of TCP or UDP holds. True where it cannot be told: another protocol, none sent, or not
@@ -162,9 +202,9 @@ fn checksum_holds(ip: &IpHeader<'_>, segment: &Segment) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use mosaic_port::LinkType;
-    use super::*;
     use super::super::testing::{Bench, OneFrame, SEQ, ipv4, join, outcome, seal, tcp, tcp4, udp};
+    use super::*;
+    use mosaic_port::LinkType;
 
     #[test]
     fn a_segment_gives_its_numbers() {
@@ -173,11 +213,29 @@ mod tests {
         segment[12] = 0x60;
         seal(&mut segment, 16, &[192, 0, 2, 1, 198, 51, 100, 2], 6);
         let found = outcome(LinkType::RAW, &ipv4(6, &segment)).unwrap();
-        let Transport::Tcp { seq, ack, window, flags, options_len } = found.transport else { panic!("{found:?}") };
-        assert_eq!((seq, ack, window, options_len), (SEQ, 0x0506_0708, 0x2000, 4));
+        let Transport::Tcp {
+            seq,
+            ack,
+            window,
+            flags,
+            options_len,
+        } = found.transport
+        else {
+            panic!("{found:?}")
+        };
+        assert_eq!(
+            (seq, ack, window, options_len),
+            (SEQ, 0x0506_0708, 0x2000, 4)
+        );
         assert_eq!(flags, TcpFlags::PSH | TcpFlags::ACK);
-        assert_eq!((found.transport_at, found.payload_at, found.payload_len), (20, 44, 5));
-        let (source, destination) = (found.key.source(found.direction), found.key.source(found.direction.reversed()));
+        assert_eq!(
+            (found.transport_at, found.payload_at, found.payload_len),
+            (20, 44, 5)
+        );
+        let (source, destination) = (
+            found.key.source(found.direction),
+            found.key.source(found.direction.reversed()),
+        );
         assert_eq!((source.port, destination.port), (4000, 80));
         assert_eq!(found.rss, rss::hash(&found.key));
     }
@@ -205,8 +263,15 @@ mod tests {
     fn checksums_are_verified_where_all_was_captured() {
         let mut damaged = tcp4();
         *damaged.last_mut().unwrap() ^= 1;
-        assert_eq!(outcome(LinkType::RAW, &damaged).unwrap_err(), "transport_checksum");
-        assert!(Bench::ignoring().frame(OneFrame::new(LinkType::RAW, &damaged)).is_ok());
+        assert_eq!(
+            outcome(LinkType::RAW, &damaged).unwrap_err(),
+            "transport_checksum"
+        );
+        assert!(
+            Bench::ignoring()
+                .frame(OneFrame::new(LinkType::RAW, &damaged))
+                .is_ok()
+        );
         let mut cut = OneFrame::new(LinkType::RAW, &damaged);
         cut.bytes.pop();
         assert!(Bench::verifying().frame(cut).is_ok());
@@ -221,19 +286,38 @@ mod tests {
         let found = outcome(LinkType::RAW, &ipv4(17, &datagram)).unwrap();
         assert_eq!((found.payload_at, found.payload_len), (28, 3));
         datagram[8] ^= 1;
-        assert_eq!(outcome(LinkType::RAW, &ipv4(17, &datagram)).unwrap_err(), "transport_checksum");
+        assert_eq!(
+            outcome(LinkType::RAW, &ipv4(17, &datagram)).unwrap_err(),
+            "transport_checksum"
+        );
     }
 
     #[test]
     fn the_length_of_a_datagram_ends_its_payload() {
         let mut datagram = udp(4000, 53, b"abcdef");
         datagram[5] = 11;
-        assert_eq!(outcome(LinkType::RAW, &ipv4(17, &datagram)).unwrap().payload_len, 3);
+        assert_eq!(
+            outcome(LinkType::RAW, &ipv4(17, &datagram))
+                .unwrap()
+                .payload_len,
+            3
+        );
         datagram[5] = 99;
-        assert_eq!(outcome(LinkType::RAW, &ipv4(17, &datagram)).unwrap().payload_len, 6);
+        assert_eq!(
+            outcome(LinkType::RAW, &ipv4(17, &datagram))
+                .unwrap()
+                .payload_len,
+            6
+        );
         datagram[5] = 7;
-        assert_eq!(outcome(LinkType::RAW, &ipv4(17, &datagram)).unwrap_err(), "malformed");
-        assert_eq!(outcome(LinkType::RAW, &ipv4(17, &[0, 1, 0, 2])).unwrap_err(), "malformed");
+        assert_eq!(
+            outcome(LinkType::RAW, &ipv4(17, &datagram)).unwrap_err(),
+            "malformed"
+        );
+        assert_eq!(
+            outcome(LinkType::RAW, &ipv4(17, &[0, 1, 0, 2])).unwrap_err(),
+            "malformed"
+        );
     }
 
     #[test]
@@ -241,28 +325,58 @@ mod tests {
         let ports = |proto, message: &[u8]| {
             let found = outcome(LinkType::RAW, &ipv4(proto, message)).unwrap();
             assert!(matches!(found.transport, Transport::Other));
-            (found.key.proto().0, found.key.source(Direction::Up).port, found.key.source(Direction::Down).port)
+            (
+                found.key.proto().0,
+                found.key.source(Direction::Up).port,
+                found.key.source(Direction::Down).port,
+            )
         };
-        assert_eq!(ports(1, &[8, 0, 0, 0, 0x12, 0x34, 0, 1]), (1, 0x1234, 0x1234));
-        assert_eq!(ports(1, &[0, 0, 0, 0, 0x12, 0x34, 0, 1]), (1, 0x1234, 0x1234));
-        assert_eq!(ports(58, &[128, 0, 0, 0, 0x12, 0x34, 0, 1]), (58, 0x1234, 0x1234));
-        assert_eq!(ports(1, &join(&[&[3, 1, 0, 0, 0, 0, 0, 0], &tcp4()])), (1, 0, 0));
+        assert_eq!(
+            ports(1, &[8, 0, 0, 0, 0x12, 0x34, 0, 1]),
+            (1, 0x1234, 0x1234)
+        );
+        assert_eq!(
+            ports(1, &[0, 0, 0, 0, 0x12, 0x34, 0, 1]),
+            (1, 0x1234, 0x1234)
+        );
+        assert_eq!(
+            ports(58, &[128, 0, 0, 0, 0x12, 0x34, 0, 1]),
+            (58, 0x1234, 0x1234)
+        );
+        assert_eq!(
+            ports(1, &join(&[&[3, 1, 0, 0, 0, 0, 0, 0], &tcp4()])),
+            (1, 0, 0)
+        );
         assert_eq!(ports(1, &[]), (1, 0, 0));
     }
 
     #[test]
     fn other_protocols_with_ports() {
         for proto in [132, 33, 136] {
-            let found = outcome(LinkType::RAW, &ipv4(proto, &[0, 7, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0])).unwrap();
+            let found = outcome(
+                LinkType::RAW,
+                &ipv4(proto, &[0, 7, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0]),
+            )
+            .unwrap();
             assert_eq!(found.key.source(found.direction).port, 7);
             assert_eq!((found.payload_at, found.payload_len), (20, 12));
-            assert_eq!(outcome(LinkType::RAW, &ipv4(proto, &[0, 7, 0])).unwrap_err(), "malformed");
+            assert_eq!(
+                outcome(LinkType::RAW, &ipv4(proto, &[0, 7, 0])).unwrap_err(),
+                "malformed"
+            );
         }
-        assert_eq!(outcome(LinkType::RAW, &ipv4(50, &[0; 8])).unwrap().key.source(Direction::Up).port, 0);
+        assert_eq!(
+            outcome(LinkType::RAW, &ipv4(50, &[0; 8]))
+                .unwrap()
+                .key
+                .source(Direction::Up)
+                .port,
+            0
+        );
     }
 
     #[test]
     fn a_packet_is_small() {
-        assert!(core::mem::size_of::<Packet>() <= 144);
+        assert!(size_of::<Packet>() <= 144);
     }
 }

@@ -75,7 +75,11 @@ pub(super) fn parse(walk: &mut Walk<'_, '_>) -> Result<Next, Reason> {
 
 fn payload(view: View<'_>) -> Result<View<'_>, Reason> {
     let len = usize::from(view.u16(4)?);
-    let datagram = if len < HEADER_LEN { view } else { view.limit(len) };
+    let datagram = if len < HEADER_LEN {
+        view
+    } else {
+        view.limit(len)
+    };
     datagram.skip(HEADER_LEN)
 }
 
@@ -87,34 +91,54 @@ fn lisp(walk: &mut Walk<'_, '_>) -> Result<Next, Reason> {
 
 #[cfg(test)]
 mod tests {
-    use mosaic_port::LinkType;
     use super::super::Layer;
-    use super::super::testing::{OUTER4, ethernet, ipv4, join, layers_around, outcome, tcp4, tcp6, udp, udp_frame};
+    use super::super::testing::{
+        OUTER4, ethernet, ipv4, join, layers_around, outcome, tcp4, tcp6, udp, udp_frame,
+    };
     use crate::flow::Proto;
+    use mosaic_port::LinkType;
 
     #[test]
     fn tunnels_without_a_header_of_their_own() {
         let gre = join(&[&[0, 0, 0x08, 0x00], &tcp4()]);
-        assert_eq!(layers_around(LinkType::ETHERNET, &udp_frame(4754, &gre)), [OUTER4, Layer::Gre(0)]);
+        assert_eq!(
+            layers_around(LinkType::ETHERNET, &udp_frame(4754, &gre)),
+            [OUTER4, Layer::Gre(0)]
+        );
         let labelled = join(&[&[0, 1, 1, 64], &tcp4()]);
-        assert_eq!(layers_around(LinkType::ETHERNET, &udp_frame(6635, &labelled)), [OUTER4, Layer::Mpls(0x10)]);
+        assert_eq!(
+            layers_around(LinkType::ETHERNET, &udp_frame(6635, &labelled)),
+            [OUTER4, Layer::Mpls(0x10)]
+        );
         let lisp = join(&[&[0xc0, 0, 0, 1, 0, 0, 0, 1], &tcp6()]);
-        assert_eq!(layers_around(LinkType::ETHERNET, &udp_frame(4341, &lisp)), [OUTER4, Layer::Other("lisp")]);
+        assert_eq!(
+            layers_around(LinkType::ETHERNET, &udp_frame(4341, &lisp)),
+            [OUTER4, Layer::Other("lisp")]
+        );
     }
 
     #[test]
     fn the_port_of_either_side_will_do() {
         let vxlan = join(&[&[8, 0, 0, 0, 0, 0, 9, 0], &ethernet(0x0800, &tcp4())]);
         let frame = ethernet(0x0800, &ipv4(17, &udp(4789, 4000, &vxlan)));
-        assert_eq!(layers_around(LinkType::ETHERNET, &frame), [OUTER4, Layer::Vxlan(9)]);
+        assert_eq!(
+            layers_around(LinkType::ETHERNET, &frame),
+            [OUTER4, Layer::Vxlan(9)]
+        );
     }
 
     #[test]
     fn what_is_no_tunnel_is_plain_udp() {
-        for port in [1701, 2152, 3544, 4341, 4754, 4789, 4790, 5072, 5247, 6081, 6635, 37008] {
+        for port in [
+            1701, 2152, 3544, 4341, 4754, 4789, 4790, 5072, 5247, 6081, 6635, 37008,
+        ] {
             for payload in [&b""[..], b"GET / HTTP/1.1\r\n\r\n", &[0; 20], &[0xff; 60]] {
                 let packet = outcome(LinkType::ETHERNET, &udp_frame(port, payload)).unwrap();
-                assert_eq!((packet.key.proto(), packet.encapsulation, packet.ip_at), (Proto::UDP, 0, 14), "{port}");
+                assert_eq!(
+                    (packet.key.proto(), packet.encapsulation, packet.ip_at),
+                    (Proto::UDP, 0, 14),
+                    "{port}"
+                );
                 assert_eq!(packet.key.source(packet.direction.reversed()).port, port);
                 assert_eq!(packet.payload_len as usize, payload.len());
             }

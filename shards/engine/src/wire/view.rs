@@ -62,7 +62,11 @@ impl<'a> View<'a> {
     /// The `N` bytes at `offset` from here.
     #[inline]
     pub(super) fn array<const N: usize>(&self, offset: usize) -> Result<[u8; N], Reason> {
-        self.captured().get(offset..).and_then(<[u8]>::first_chunk).copied().ok_or(Reason::Malformed)
+        self.captured()
+            .get(offset..)
+            .and_then(<[u8]>::first_chunk)
+            .copied()
+            .ok_or(Reason::Malformed)
     }
 
     #[inline]
@@ -83,14 +87,25 @@ impl<'a> View<'a> {
     /// Without the first `len` bytes, captured or not.
     #[inline]
     pub(super) fn skip(self, len: usize) -> Result<Self, Reason> {
-        if len > self.wire_len() { Err(Reason::Malformed) } else { Ok(Self { at: self.at + len, ..self }) }
+        if len > self.wire_len() {
+            Err(Reason::Malformed)
+        } else {
+            Ok(Self {
+                at: self.at + len,
+                ..self
+            })
+        }
     }
 
     /// Cut to `len` bytes from here, where it is longer: what follows is padding or a trailer.
     #[inline]
     pub(super) fn limit(self, len: usize) -> Self {
         let end = self.end.min(self.at.saturating_add(len));
-        Self { bytes: self.bytes.get(..end).unwrap_or(self.bytes), at: self.at, end }
+        Self {
+            bytes: self.bytes.get(..end).unwrap_or(self.bytes),
+            at: self.at,
+            end,
+        }
     }
 }
 
@@ -106,7 +121,10 @@ mod tests {
         assert_eq!(view.u8(usize::MAX), Err(Reason::Malformed));
         assert_eq!((view.wire_len(), view.is_complete()), (9, false));
         let rest = view.skip(7).unwrap();
-        assert_eq!((rest.at(), rest.wire_len(), rest.captured().len()), (7, 2, 0));
+        assert_eq!(
+            (rest.at(), rest.wire_len(), rest.captured().len()),
+            (7, 2, 0)
+        );
         assert!(view.skip(10).is_err());
     }
 
@@ -114,9 +132,19 @@ mod tests {
     fn a_limit_cuts_both_lengths_and_never_lengthens() {
         let view = View::new(&[1, 2, 3, 4, 5], 9).skip(1).unwrap();
         let cut = view.limit(2);
-        assert_eq!((cut.captured(), cut.wire_len(), cut.is_complete()), (&[2, 3][..], 2, true));
+        assert_eq!(
+            (cut.captured(), cut.wire_len(), cut.is_complete()),
+            (&[2, 3][..], 2, true)
+        );
         let longer = view.limit(6);
-        assert_eq!((longer.captured().len(), longer.wire_len(), longer.is_complete()), (4, 6, false));
+        assert_eq!(
+            (
+                longer.captured().len(),
+                longer.wire_len(),
+                longer.is_complete()
+            ),
+            (4, 6, false)
+        );
         assert_eq!(view.limit(usize::MAX).wire_len(), 8);
         assert_eq!(cut.limit(7).wire_len(), 2);
     }

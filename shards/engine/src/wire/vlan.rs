@@ -15,10 +15,10 @@ pub(super) fn parse(walk: &mut Walk<'_, '_>) -> Result<Next, Reason> {
 
 #[cfg(test)]
 mod tests {
-    use mosaic_port::LinkType;
-    use std::vec::Vec;
     use super::super::testing::{ethernet, join, layers_around, outcome, tcp4};
     use super::super::{LAYERS_MAX, Layer};
+    use mosaic_port::LinkType;
+    use std::vec::Vec;
 
     fn tagged(ether_type: u16, control: u16, inner: &[u8]) -> Vec<u8> {
         ethernet(ether_type, &join(&[&control.to_be_bytes(), inner]))
@@ -51,7 +51,13 @@ mod tests {
             let more = [0x81, 0x00, 0x00, 0x01].repeat(count - 1);
             tagged(0x8100, 1, &join(&[&more, &inner]))
         };
-        assert_eq!(layers_around(LinkType::ETHERNET, &tags(LAYERS_MAX)), [Layer::Vlan(1); LAYERS_MAX]);
-        assert_eq!(outcome(LinkType::ETHERNET, &tags(LAYERS_MAX + 1)).unwrap_err(), "too_deep");
+        assert_eq!(
+            layers_around(LinkType::ETHERNET, &tags(LAYERS_MAX)),
+            [Layer::Vlan(1); LAYERS_MAX]
+        );
+        assert_eq!(
+            outcome(LinkType::ETHERNET, &tags(LAYERS_MAX + 1)).unwrap_err(),
+            "too_deep"
+        );
     }
 }

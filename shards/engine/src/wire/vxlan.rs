@@ -36,13 +36,16 @@ fn take_off(walk: &mut Walk<'_, '_>) -> Result<(), Reason> {
 
 #[cfg(test)]
 mod tests {
-    use mosaic_port::LinkType;
     use super::super::Layer;
     use super::super::testing::{OUTER4, ethernet, join, layers_around, tcp4, tcp6, udp_frame};
+    use mosaic_port::LinkType;
 
     #[test]
     fn the_identifier_has_24_bits() {
-        let payload = join(&[&[8, 0, 0, 0, 0x12, 0x34, 0x56, 0xff], &ethernet(0x0800, &tcp4())]);
+        let payload = join(&[
+            &[8, 0, 0, 0, 0x12, 0x34, 0x56, 0xff],
+            &ethernet(0x0800, &tcp4()),
+        ]);
         let layers = layers_around(LinkType::ETHERNET, &udp_frame(4789, &payload));
         assert_eq!(layers, [OUTER4, Layer::Vxlan(0x12_3456)]);
     }
@@ -52,9 +55,15 @@ mod tests {
         let layers = [OUTER4, Layer::Vxlan(1)];
         for (protocol, payload) in [(1, tcp4()), (2, tcp6()), (3, ethernet(0x0800, &tcp4()))] {
             let payload = join(&[&[0x0c, 0, 0, protocol, 0, 0, 1, 0], &payload]);
-            assert_eq!(layers_around(LinkType::ETHERNET, &udp_frame(4790, &payload)), layers);
+            assert_eq!(
+                layers_around(LinkType::ETHERNET, &udp_frame(4790, &payload)),
+                layers
+            );
         }
         let plain = join(&[&[8, 0, 0, 0, 0, 0, 1, 0], &ethernet(0x0800, &tcp4())]);
-        assert_eq!(layers_around(LinkType::ETHERNET, &udp_frame(4790, &plain)), layers);
+        assert_eq!(
+            layers_around(LinkType::ETHERNET, &udp_frame(4790, &plain)),
+            layers
+        );
     }
 }

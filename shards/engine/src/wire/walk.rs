@@ -5,8 +5,8 @@ use mosaic_port::LinkType;
 
 use super::fragments::Fragment;
 use super::reason::Reason;
-use super::view::View;
 use super::udp::Tunnel;
+use super::view::View;
 use super::{LAYERS_MAX, Layer, ethernet, gre, ip, ipv6, link, llc, mpls, nsh, ppp, wlan};
 
 /// What stands at the walk's current position.
@@ -61,8 +61,14 @@ impl Addresses {
     /// As a layer around another packet.
     fn layer(self) -> Layer {
         match self {
-            Self::V4(src, dst) => Layer::Ip(core::net::Ipv4Addr::from(src).into(), core::net::Ipv4Addr::from(dst).into()),
-            Self::V6(src, dst) => Layer::Ip(core::net::Ipv6Addr::from(src).into(), core::net::Ipv6Addr::from(dst).into()),
+            Self::V4(src, dst) => Layer::Ip(
+                core::net::Ipv4Addr::from(src).into(),
+                core::net::Ipv4Addr::from(dst).into(),
+            ),
+            Self::V6(src, dst) => Layer::Ip(
+                core::net::Ipv6Addr::from(src).into(),
+                core::net::Ipv6Addr::from(dst).into(),
+            ),
         }
     }
 }
@@ -92,15 +98,6 @@ pub(super) struct IpHeader<'a> {
 /// Layers around an IP header, outermost first.
 pub(super) type Layers = ArrayVec<Layer, LAYERS_MAX>;
 
-/// Where a walk ended.
-#[derive(Debug)]
-pub(super) enum Found<'a> {
-    /// At the payload of the innermost IP header.
-    Packet(IpHeader<'a>),
-    /// At a fragment.
-    Fragment(Fragment<'a>),
-}
-
 /// A walk through the headers of one frame or datagram.
 #[derive(Debug)]
 pub(super) struct Walk<'a, 'l> {
@@ -119,30 +116,32 @@ pub(super) struct Walk<'a, 'l> {
 impl<'a, 'l> Walk<'a, 'l> {
     /// Nothing looked at yet; `layers` were taken off before.
     pub(super) fn new(view: View<'a>, layers: &'l mut Layers, verify: bool) -> Self {
-        Self { view, ip: None, fragment: None, layers, verify }
-    }
-
-    /// Walks from `next` to the innermost IP packet or a fragment.
-    ///
-    /// Where an IP packet carries something that leads no further (ARP in a tunnel, a tunnel that was a guess by port
-    /// number and is none), that IP packet is the innermost one.
-    pub(super) fn run(&mut self, mut next: Next) -> Result<Found<'a>, Reason> {
-        loop {
-            next = match self.step(next) {
-                Ok(Next::Packet) => return self.packet(Reason::NotIp),
-                Err(reason @ (Reason::NotIp | Reason::Malformed)) => return self.packet(reason),
-                Ok(Next::Fragment) => return self.fragment.take().map(Found::Fragment).ok_or(Reason::Malformed),
-                Ok(next) => next,
-                Err(reason) => return Err(reason),
-            };
+        Self {
+            view,
+            ip: None,
+            fragment: None,
+            layers,
+            verify,
         }
     }
 
-    /// The innermost IP packet; `otherwise` where there is none.
-    fn packet(&self, otherwise: Reason) -> Result<Found<'a>, Reason> {
-        match self.ip {
+    /// Walks from `next` to a fragment, left in `self.fragment`, or else to the innermost IP packet, left in `self.ip`.
+    ///
+    /// Where an IP packet carries something that leads no further (ARP in a tunnel, a tunnel that was a guess by port
+    /// number and is none), that IP packet is the innermost one.
+    pub(super) fn run(&mut self, mut next: Next) -> Result<(), Reason> {
+        let otherwise = loop {
+            match self.step(next) {
+                Ok(Next::Packet) => break Reason::NotIp,
+                Ok(Next::Fragment) => return Ok(()),
+                Ok(further) => next = further,
+                Err(reason @ (Reason::NotIp | Reason::Malformed)) => break reason,
+                Err(reason) => return Err(reason),
+            }
+        };
+        match &self.ip {
             Some(ip) if ip.partial => Err(Reason::FragmentInvalid),
-            Some(ip) => Ok(Found::Packet(ip)),
+            Some(_) => Ok(()),
             None => Err(otherwise),
         }
     }

@@ -51,8 +51,15 @@ pub(super) fn parse_swapped(walk: &mut Walk<'_, '_>) -> Result<Next, Reason> {
 }
 
 /// A data frame; ends at its LLC header. `padded`: the card aligned what follows the header to 4 bytes.
-fn data_frame(walk: &mut Walk<'_, '_>, [kind, flags]: [u8; 2], padded: bool) -> Result<Next, Reason> {
-    if kind & TYPE_MASK != TYPE_DATA || kind & SUBTYPE_NO_DATA != 0 || flags & (PROTECTED | MORE_FRAGMENTS) != 0 {
+fn data_frame(
+    walk: &mut Walk<'_, '_>,
+    [kind, flags]: [u8; 2],
+    padded: bool,
+) -> Result<Next, Reason> {
+    if kind & TYPE_MASK != TYPE_DATA
+        || kind & SUBTYPE_NO_DATA != 0
+        || flags & (PROTECTED | MORE_FRAGMENTS) != 0
+    {
         return Err(Reason::NotIp);
     }
     let fragment = walk.view.u8(SEQUENCE_AT)? & 0x0f;
@@ -138,9 +145,9 @@ pub(super) fn avs(walk: &mut Walk<'_, '_>) -> Result<Next, Reason> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{Bench, OneFrame, join, layers_around, outcome, tcp4};
     use mosaic_port::LinkType;
     use std::vec::Vec;
-    use super::super::testing::{Bench, OneFrame, join, layers_around, outcome, tcp4};
 
     const SNAP: [u8; 8] = [0xaa, 0xaa, 3, 0, 0, 0, 0x08, 0x00];
 
@@ -161,7 +168,10 @@ mod tests {
             // Data with acknowledgment and poll.
             ([0x38, 0x01], 22),
         ] {
-            assert_eq!(layers_around(LinkType::IEEE802_11, &wlan(control, rest_len)), []);
+            assert_eq!(
+                layers_around(LinkType::IEEE802_11, &wlan(control, rest_len)),
+                []
+            );
         }
     }
 
@@ -183,7 +193,9 @@ mod tests {
 
     #[test]
     fn an_aggregate_gives_its_first_subframe() {
-        let len = u16::try_from(SNAP.len() + tcp4().len()).unwrap().to_be_bytes();
+        let len = u16::try_from(SNAP.len() + tcp4().len())
+            .unwrap()
+            .to_be_bytes();
         let subframe = join(&[&[0; 12], &len, &SNAP, &tcp4(), &[0; 3]]);
         let frame = join(&[&[0x88, 0x01], &[0; 22], &[0x80, 0], &subframe, &subframe]);
         assert_eq!(layers_around(LinkType::IEEE802_11, &frame), []);
@@ -195,24 +207,34 @@ mod tests {
         let plain = join(&[&[0, 0, 8, 0, 0, 0, 0, 0], &frame]);
         assert_eq!(layers_around(LinkType::IEEE802_11_RADIOTAP, &plain), []);
         // Time and flags, in a header with a second word of presence bits; the check sequence is there.
-        let header = [0, 0, 25, 0, 3, 0, 0, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 0x10];
+        let header = [
+            0, 0, 25, 0, 3, 0, 0, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 0x10,
+        ];
         let mut checked = join(&[&header, &frame, &[9; 4]]);
         assert_eq!(layers_around(LinkType::IEEE802_11_RADIOTAP, &checked), []);
         // Total length 0 reaches to the end of the frame, but not into the check sequence.
         let total_len_at = header.len() + 24 + SNAP.len() + 2;
         checked[total_len_at..][..2].fill(0);
-        let packet = Bench::ignoring().frame(OneFrame::new(LinkType::IEEE802_11_RADIOTAP, &checked)).unwrap();
+        let packet = Bench::ignoring()
+            .frame(OneFrame::new(LinkType::IEEE802_11_RADIOTAP, &checked))
+            .unwrap();
         assert_eq!(packet.payload_len, 5);
         // Quality of service makes 26 bytes, which the card padded to 28.
         let padded = join(&[&[0, 0, 9, 0, 2, 0, 0, 0, 0x20], &wlan([0x88, 0x01], 26)]);
         assert_eq!(layers_around(LinkType::IEEE802_11_RADIOTAP, &padded), []);
-        assert_eq!(outcome(LinkType::IEEE802_11_RADIOTAP, &[0, 0, 7, 0, 0, 0, 0, 0]).unwrap_err(), "malformed");
+        assert_eq!(
+            outcome(LinkType::IEEE802_11_RADIOTAP, &[0, 0, 7, 0, 0, 0, 0, 0]).unwrap_err(),
+            "malformed"
+        );
     }
 
     #[test]
     fn prism_and_avs() {
         let frame = wlan([0x08, 0x01], 22);
-        assert_eq!(layers_around(LinkType::IEEE802_11_PRISM, &join(&[&[0; 144], &frame])), []);
+        assert_eq!(
+            layers_around(LinkType::IEEE802_11_PRISM, &join(&[&[0; 144], &frame])),
+            []
+        );
         let avs = join(&[&[0x80, 0x21, 0x10, 0x01, 0, 0, 0, 64], &[0; 56], &frame]);
         assert_eq!(layers_around(LinkType::IEEE802_11_AVS, &avs), []);
         assert_eq!(layers_around(LinkType::IEEE802_11_PRISM, &avs), []);

@@ -27,7 +27,7 @@ enum Callback {
     DropState,
 }
 
-/// Panics in one callback, the first time in each shard only.
+/// Panics in one callback, the first times only, whichever shard it is.
 struct Fragile {
     panics_in: Callback,
     left: Arc<AtomicU64>,
@@ -57,9 +57,16 @@ impl Fragile {
         })
     }
 
+    /// Whether a panic is left; takes it. Shards share them.
+    fn take_one(&self) -> bool {
+        let one_less = |left: u64| left.checked_sub(1);
+        self.left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less)
+            .is_ok()
+    }
+
     fn reach(&self, callback: Callback) {
-        if callback == self.panics_in && self.left.load(Ordering::Relaxed) > 0 {
-            self.left.fetch_sub(1, Ordering::Relaxed);
+        if callback == self.panics_in && self.take_one() {
             panic!("in {callback:?}");
         }
     }
@@ -87,8 +94,7 @@ impl Actor for Fragile {
             .push((flow.id().index, tally.packets));
         // Half way, so that there is state to lose.
         if tally.packets == 5 {
-            if self.panics_in == Callback::DropState && self.left.load(Ordering::Relaxed) > 0 {
-                self.left.fetch_sub(1, Ordering::Relaxed);
+            if self.panics_in == Callback::DropState && self.take_one() {
                 tally.bomb = true;
                 panic!("with a bomb");
             }

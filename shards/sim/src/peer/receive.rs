@@ -56,8 +56,8 @@ impl Peer {
         }
         self.advance(now);
         if segment.sequence_len() == 0 {
-            // An empty segment in the wrong place is a probe.
-            if position != expected {
+            // An empty segment below what is expected is a probe.
+            if position < expected {
                 self.send_ack(now, out);
             }
             return;

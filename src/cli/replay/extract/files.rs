@@ -49,7 +49,13 @@ impl Files {
             return Err(io::Error::other("is not empty"));
         }
         let dir = File::open(path)?;
-        Ok(Self { path: path.to_owned(), dir, names: HashMap::new(), open: LruCache::new(OPEN_MAX), holes: None })
+        Ok(Self {
+            path: path.to_owned(),
+            dir,
+            names: HashMap::new(),
+            open: LruCache::new(OPEN_MAX),
+            holes: None,
+        })
     }
 
     /// Does what a block asks for.
@@ -60,7 +66,9 @@ impl Files {
         let mut bytes = block.bytes.as_slice();
         for step in &block.steps {
             match *step {
-                Step::Create { file, len } => self.create(file, &String::from_utf8_lossy(take(&mut bytes, len)))?,
+                Step::Create { file, len } => {
+                    self.create(file, &String::from_utf8_lossy(take(&mut bytes, len)))?
+                }
                 Step::Append { file, len } => self.append(file, take(&mut bytes, len))?,
                 Step::Hole { file, offset, len } => self.note_hole(file, offset, len)?,
                 Step::Close { file } => {
@@ -102,17 +110,25 @@ impl Files {
     }
 
     fn append(&mut self, id: FileId, bytes: &[u8]) -> io::Result<()> {
-        let Some(name) = self.names.get(&id) else { return Ok(()) };
+        let Some(name) = self.names.get(&id) else {
+            return Ok(());
+        };
         if !self.open.contains(&id) {
-            let file = self.openat(name, OFlags::APPEND).map_err(|error| named(name, &error))?;
+            let file = self
+                .openat(name, OFlags::APPEND)
+                .map_err(|error| named(name, &error))?;
             self.open.push(id, file);
         }
-        let Some(file) = self.open.get_mut(&id) else { return Ok(()) };
+        let Some(file) = self.open.get_mut(&id) else {
+            return Ok(());
+        };
         file.write_all(bytes).map_err(|error| named(name, &error))
     }
 
     fn note_hole(&mut self, id: FileId, offset: u64, len: u64) -> io::Result<()> {
-        let Some(file) = self.names.get(&id) else { return Ok(()) };
+        let Some(file) = self.names.get(&id) else {
+            return Ok(());
+        };
         let mut holes = match self.holes.take() {
             Some(holes) => holes,
             None => {
@@ -122,7 +138,9 @@ impl Files {
         };
         let mut line = serde_json::to_vec(&Hole { file, offset, len })?;
         line.push(b'\n');
-        holes.write_all(&line).map_err(|error| named(HOLES, &error))?;
+        holes
+            .write_all(&line)
+            .map_err(|error| named(HOLES, &error))?;
         self.holes = Some(holes);
         Ok(())
     }
@@ -136,7 +154,10 @@ impl Files {
 
 impl std::fmt::Debug for Files {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Files").field("path", &self.path).field("open", &self.open.len()).finish_non_exhaustive()
+        f.debug_struct("Files")
+            .field("path", &self.path)
+            .field("open", &self.open.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -160,15 +181,30 @@ mod tests {
 
     fn block(steps: &[(Step, &str)]) -> Block {
         let bytes = steps.iter().flat_map(|(_, bytes)| bytes.bytes()).collect();
-        Block { steps: steps.iter().map(|(step, _)| *step).collect(), bytes }
+        Block {
+            steps: steps.iter().map(|(step, _)| *step).collect(),
+            bytes,
+        }
     }
 
     fn create(number: u64, name: &str) -> (Step, &str) {
-        (Step::Create { file: id(number), len: name.len() }, name)
+        (
+            Step::Create {
+                file: id(number),
+                len: name.len(),
+            },
+            name,
+        )
     }
 
     fn append(number: u64, bytes: &str) -> (Step, &str) {
-        (Step::Append { file: id(number), len: bytes.len() }, bytes)
+        (
+            Step::Append {
+                file: id(number),
+                len: bytes.len(),
+            },
+            bytes,
+        )
     }
 
     #[test]
@@ -185,7 +221,10 @@ mod tests {
         }
         assert_eq!(files.open.len(), OPEN_MAX.get());
         for name in names {
-            assert_eq!(fs::read_to_string(dir.path().join(name)).unwrap(), "one two");
+            assert_eq!(
+                fs::read_to_string(dir.path().join(name)).unwrap(),
+                "one two"
+            );
         }
     }
 
@@ -193,8 +232,23 @@ mod tests {
     fn equal_names_get_numbers_and_holes_are_listed() {
         let dir = tempfile::tempdir().unwrap();
         let mut files = Files::open(dir.path()).unwrap();
-        let hole = (Step::Hole { file: id(1), offset: 7, len: 3 }, "");
-        files.write(&block(&[create(0, "a"), create(1, "a"), append(0, "x"), append(1, "y"), hole])).unwrap();
+        let hole = (
+            Step::Hole {
+                file: id(1),
+                offset: 7,
+                len: 3,
+            },
+            "",
+        );
+        files
+            .write(&block(&[
+                create(0, "a"),
+                create(1, "a"),
+                append(0, "x"),
+                append(1, "y"),
+                hole,
+            ]))
+            .unwrap();
         files.finish().unwrap();
         assert_eq!(fs::read_to_string(dir.path().join("a")).unwrap(), "x");
         assert_eq!(fs::read_to_string(dir.path().join("a.1")).unwrap(), "y");
@@ -208,7 +262,9 @@ mod tests {
         let outside = tempfile::NamedTempFile::new().unwrap();
         let mut files = Files::open(dir.path()).unwrap();
         std::os::unix::fs::symlink(outside.path(), dir.path().join("a")).unwrap();
-        files.write(&block(&[create(0, "a"), append(0, "x")])).unwrap();
+        files
+            .write(&block(&[create(0, "a"), append(0, "x")]))
+            .unwrap();
         assert_eq!(fs::read_to_string(outside.path()).unwrap(), "");
         assert_eq!(fs::read_to_string(dir.path().join("a.1")).unwrap(), "x");
 
@@ -220,6 +276,9 @@ mod tests {
         assert!(error.to_string().starts_with("a.1: "), "{error}");
         assert_eq!(fs::read_to_string(outside.path()).unwrap(), "");
 
-        assert_eq!(Files::open(dir.path()).unwrap_err().to_string(), "is not empty");
+        assert_eq!(
+            Files::open(dir.path()).unwrap_err().to_string(),
+            "is not empty"
+        );
     }
 }
