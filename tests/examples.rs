@@ -4,18 +4,42 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
-use std::path::PathBuf;
 use std::process::Command;
 
-/// Runs an example, which cargo has built beside the tests, and gives what it printed.
+/// Runs an example and gives what it printed. Cargo builds the examples for some ways of running tests only, and then not
+/// always the latest, so that they are built here; where nothing is to be done that takes a moment.
 fn run(example: &str, arguments: &[&str]) -> String {
-    let mut path = PathBuf::from(std::env::current_exe().unwrap());
-    path.pop();
-    path.pop();
-    path.push("examples");
-    path.push(example);
-    let output = Command::new(&path).args(arguments).output().unwrap();
-    let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+    // target/debug/deps/examples-0123456789abcdef
+    let test = std::env::current_exe().unwrap();
+    let profile = test.ancestors().nth(2).unwrap();
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args([
+        "build",
+        "--quiet",
+        "--offline",
+        "--workspace",
+        "--examples",
+        "--target-dir",
+    ]);
+    cargo.arg(profile.parent().unwrap());
+    if profile.ends_with("release") {
+        cargo.arg("--release");
+    }
+    let built = cargo
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(
+        built.status.success(),
+        "{}",
+        String::from_utf8_lossy(&built.stderr)
+    );
+
+    let output = Command::new(profile.join("examples").join(example))
+        .args(arguments)
+        .output()
+        .unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{example}: {complaint}");
     String::from_utf8(output.stdout).unwrap()
 }

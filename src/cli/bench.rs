@@ -102,7 +102,9 @@ pub(crate) enum BenchError {
 pub(crate) fn run(args: BenchArgs) -> Result<(), BenchError> {
     let BenchCommand::Replay(args) = args.command;
     let mut bench = Bench::load(&args)?;
+    // The memory that flows take shows while it is taken page by page; times are better taken without that.
     let warm_up = bench.repeat()?;
+    bench.shard.prefault = true;
     let repeats = (0..args.repeat)
         .map(|_| bench.repeat())
         .collect::<Result<Vec<_>, _>>()?;

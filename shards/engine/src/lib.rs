@@ -14,6 +14,10 @@
 //! | [`shard`] | ties them together: [`shard::Shard::handle_burst`] |
 #![no_std]
 #![deny(unsafe_code)]
+#![cfg_attr(
+    test,
+    expect(clippy::cast_possible_truncation, reason = "numbers of tests are small")
+)]
 
 extern crate alloc;
 #[cfg(test)]

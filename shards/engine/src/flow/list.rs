@@ -38,6 +38,11 @@ impl Lists {
         Self { links: Vec::with_capacity(members), ends }
     }
 
+    /// Writes to all memory that was reserved; the lists must be empty.
+    pub(crate) fn prefault(&mut self) {
+        self.links.resize(self.links.capacity(), Link::LOOSE);
+    }
+
     /// Appends `member` to `list`. It must be in none.
     pub(crate) fn push_back(&mut self, list: usize, member: u32) {
         if self.links.len() <= member as usize {

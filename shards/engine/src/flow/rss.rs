@@ -50,7 +50,6 @@ const fn byte_table(first_bit: u32) -> [u32; 256] {
         let mut bit = 0;
         while bit < 8 {
             if byte & (0x80 >> bit) != 0 {
-                #[expect(clippy::cast_possible_truncation, reason = "the window is the upper half")]
                 let window = ((pattern << (first_bit + bit)) >> 32) as u32;
                 table[byte] ^= window;
             }

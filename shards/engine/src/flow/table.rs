@@ -42,6 +42,15 @@ impl FlowTable {
         }
     }
 
+    /// Writes to all memory that was reserved; the table must be empty.
+    pub(crate) fn prefault(&mut self) {
+        self.index.fill(EMPTY);
+        self.hot.resize_with(self.flows_max, || Hot::fresh(FlowKey::default()));
+        self.hot.clear();
+        self.cold.resize_with(self.flows_max, Cold::fresh);
+        self.cold.clear();
+    }
+
     /// Flows in the table.
     pub(crate) fn len(&self) -> usize {
         self.hot.len() - self.free.len()

@@ -31,6 +31,12 @@ impl Wheel {
         Self { slots: Lists::new(SLOTS, members), placed: Vec::with_capacity(members), tick: 0 }
     }
 
+    /// Writes to all memory that was reserved; the wheel must be empty.
+    pub(crate) fn prefault(&mut self) {
+        self.slots.prefault();
+        self.placed.resize(self.placed.capacity(), NONE);
+    }
+
     /// Sees to it that `member` fires at `due` or before: one that is already set to fire sooner is left where it is.
     pub(crate) fn set(&mut self, member: u32, due: Timestamp) {
         if self.placed.len() <= member as usize {
@@ -39,7 +45,7 @@ impl Wheel {
         let tick = (due.as_nanos() >> TICK_SHIFT).clamp(self.tick + 1, self.tick + SLOTS as u64 - 1);
         let placed = self.placed[member as usize];
         if placed != NONE {
-            if low_half(tick).wrapping_sub(placed) < SLOTS as u32 {
+            if (low_half(tick).wrapping_sub(placed) as usize) < SLOTS {
                 return;
             }
             self.slots.remove(slot(placed), member);

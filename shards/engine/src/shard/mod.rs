@@ -55,6 +55,9 @@ pub struct ShardConfig {
     pub midstream: bool,
     /// Makes the table's hash unpredictable to senders. Has no influence on events or records.
     pub hash_seed: u64,
+    /// Writes to all memory of the flow table when the shard is made, so that no packet waits for the operating system to
+    /// provide a page. Otherwise memory is touched as flows come.
+    pub prefault: bool,
 }
 
 impl Default for ShardConfig {
@@ -73,6 +76,7 @@ impl Default for ShardConfig {
             overlap: OverlapPolicy::First,
             midstream: true,
             hash_seed: 0,
+            prefault: false,
         }
     }
 }
@@ -214,11 +218,19 @@ impl Shard {
             timeouts.closed_ns,
             timeouts.datagram_ns,
         ];
+        let mut table = FlowTable::new(config.flows_max, config.hash_seed);
+        let mut wheel = Wheel::new(config.flows_max);
+        let mut classes = Lists::new(lifecycle::Class::COUNT, config.flows_max);
+        if config.prefault {
+            table.prefault();
+            wheel.prefault();
+            classes.prefault();
+        }
         Self {
             monitors: monitors::Monitors::default(),
-            table: FlowTable::new(config.flows_max, config.hash_seed),
-            wheel: Wheel::new(config.flows_max),
-            classes: Lists::new(lifecycle::Class::COUNT, config.flows_max),
+            table,
+            wheel,
+            classes,
             stores: Stores::new(config.buffered_bytes_max),
             burst: Burst::default(),
             encapsulations: alloc::vec![Encapsulation::default()],

@@ -105,11 +105,9 @@ impl Monitors {
 pub(crate) fn members(mask: u16) -> impl Iterator<Item = u8> {
     let mut left = mask;
     core::iter::from_fn(move || {
-        let id = left.trailing_zeros();
-        (left != 0).then(|| {
-            left &= left - 1;
-            id as u8
-        })
+        let id = u8::try_from(left.trailing_zeros()).ok().filter(|_| left != 0);
+        left &= left.wrapping_sub(1);
+        id
     })
 }
 

@@ -18,9 +18,6 @@ const ACKNOWLEDGMENT: u16 = 0x0080;
 mod protocol {
     pub(super) const WCCP: u16 = 0x883e;
     pub(super) const PPP: u16 = 0x880b;
-    /// Unstructured byte streams and packets of CDMA 2000, in HDLC-like framing.
-    pub(super) const CDMA_STREAM: u16 = 0x8881;
-    pub(super) const CDMA_PACKET: u16 = 0x88d2;
     pub(super) const ERSPAN: u16 = 0x88be;
     pub(super) const ERSPAN_III: u16 = 0x22eb;
     pub(super) const BRIDGED_OLD: u16 = 0x6400;
@@ -75,7 +72,7 @@ fn source_routes_len(view: &View<'_>, at: usize) -> Result<usize, Reason> {
 
 fn payload(walk: &mut Walk<'_, '_>, number: u16, flags: u16) -> Result<Next, Reason> {
     match number {
-        protocol::PPP | protocol::CDMA_STREAM | protocol::CDMA_PACKET => Ok(Next::PppFramed),
+        protocol::PPP => Ok(Next::PppFramed),
         protocol::ERSPAN => erspan(walk, flags),
         protocol::ERSPAN_III => erspan_iii(walk),
         protocol::BRIDGED_OLD => Ok(Next::Ethernet),

@@ -18,7 +18,6 @@ pub(super) mod protocol {
     /// Ethernet in IP (RFC 3378).
     pub(in crate::wire) const ETHER_IP: u8 = 97;
     pub(in crate::wire) const MPLS: u8 = 137;
-    pub(in crate::wire) const HIP: u8 = 139;
     pub(in crate::wire) const SHIM6: u8 = 140;
     /// Ethernet in segment routing (RFC 8986).
     pub(in crate::wire) const ETHERNET: u8 = 143;

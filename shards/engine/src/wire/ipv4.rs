@@ -10,6 +10,10 @@ pub(super) const HEADER_LEN: usize = 20;
 /// More fragments follow (flags and fragment offset field).
 const MORE_FRAGMENTS: u16 = 0x2000;
 const FRAGMENT_OFFSET: u16 = 0x1fff;
+const OPTION_END: u8 = 0;
+const OPTION_NO_OPERATION: u8 = 1;
+const OPTION_LOOSE_ROUTE: u8 = 131;
+const OPTION_STRICT_ROUTE: u8 = 137;
 
 /// An IPv4 header with its options; ends at the payload, at a fragment, or at what a tunnel protocol carries.
 pub(super) fn parse(walk: &mut Walk<'_, '_>) -> Result<Next, Reason> {
@@ -34,7 +38,10 @@ pub(super) fn parse(walk: &mut Walk<'_, '_>) -> Result<Next, Reason> {
     }
 
     let src = u32::from_be_bytes([fixed[12], fixed[13], fixed[14], fixed[15]]);
-    let dst = u32::from_be_bytes([fixed[16], fixed[17], fixed[18], fixed[19]]);
+    let mut dst = u32::from_be_bytes([fixed[16], fixed[17], fixed[18], fixed[19]]);
+    if let Some(last) = header.get(HEADER_LEN..).and_then(end_of_route) {
+        dst = last;
+    }
     let addresses = Addresses::V4(src, dst);
     let proto = fixed[9];
     let flags = u16::from_be_bytes([fixed[6], fixed[7]]);
@@ -65,13 +72,36 @@ pub(super) fn parse(walk: &mut Walk<'_, '_>) -> Result<Next, Reason> {
         at: view.at(),
         len,
         addresses,
-        pseudo_sum: checksum::sum(&fixed[12..20], 0),
+        pseudo_sum: checksum::sum(&dst.to_be_bytes(), checksum::sum(&fixed[12..16], 0)),
         proto,
         payload,
         layers: walk.layers.len(),
         partial: more,
     });
     Ok(Next::Protocol(proto))
+}
+
+/// The last address of a source route that is not used up, which is where the packet goes to and what checksums cover; the
+/// destination field only names the next hop (RFC 791, section 3.1).
+fn end_of_route(mut options: &[u8]) -> Option<u32> {
+    while let [kind, rest @ ..] = options {
+        options = match *kind {
+            OPTION_END => return None,
+            OPTION_NO_OPERATION => rest,
+            kind => {
+                let len = usize::from(*rest.first()?);
+                let (option, behind) = options.split_at_checked(len.max(2))?;
+                if let (OPTION_LOOSE_ROUTE | OPTION_STRICT_ROUTE, [_, _, pointer, .., a, b, c, d]) =
+                    (kind, option)
+                    && usize::from(*pointer) <= len
+                {
+                    return Some(u32::from_be_bytes([*a, *b, *c, *d]));
+                }
+                behind
+            }
+        };
+    }
+    None
 }
 
 #[cfg(test)]
@@ -105,6 +135,31 @@ mod tests {
             ),
             (0, 53, 28, 48)
         );
+    }
+
+    #[test]
+    fn a_source_route_ends_at_the_destination() {
+        let route = |kind: u8, pointer: u8| [1, kind, 11, pointer, 10, 9, 9, 1, 10, 9, 9, 2];
+        for (options, end) in [
+            (route(131, 4), [10, 9, 9, 2]),
+            (route(137, 8), [10, 9, 9, 2]),
+            (route(131, 12), [198, 51, 100, 2]),
+            (route(7, 4), [198, 51, 100, 2]),
+        ] {
+            let packet = ipv4_with(6, 0, &options, &tcp(&join(&[&[192, 0, 2, 1], &end])));
+            let found = outcome(LinkType::RAW, &packet).unwrap();
+            let destination = found.key.source(found.direction.reversed());
+            assert_eq!(destination.addr, core::net::IpAddr::from(end));
+        }
+        for options in [
+            &[131, 2, 0, 0][..],
+            &[131, 0, 0, 0],
+            &[131, 60, 4, 0],
+            &[1, 1, 1, 131],
+            &[0, 131, 7, 4],
+        ] {
+            assert_eq!(end_of_route(options), None);
+        }
     }
 
     #[test]

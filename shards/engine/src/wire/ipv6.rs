@@ -1,11 +1,11 @@
 //! IPv6 and its extension headers (RFC 8200).
 
-use super::checksum;
 use super::fragments::Fragment;
 use super::ip::protocol;
 use super::reason::Reason;
 use super::view::View;
 use super::walk::{Addresses, IpHeader, Next, Walk};
+use super::{Layer, checksum};
 
 /// Length of the fixed header.
 pub(super) const HEADER_LEN: usize = 40;
@@ -68,6 +68,9 @@ pub(super) fn parse(walk: &mut Walk<'_, '_>) -> Result<Next, Reason> {
             }
             partial = true;
         }
+        if chain.proto == protocol::AH {
+            walk.push(Layer::Other("ah"))?;
+        }
         chain.pass(&walk.view)?;
         chain.named_at = walk.view.at() - view.at();
         chain.proto = walk.view.u8(0)?;
@@ -90,12 +93,11 @@ impl Chain {
     /// Length of the extension header at `view`; `None` where the payload stands there.
     fn extension_len(&self, view: &View<'_>) -> Result<Option<usize>, Reason> {
         match self.proto {
-            protocol::HOP_BY_HOP
-            | protocol::ROUTING
-            | protocol::DESTINATION
-            | protocol::HIP
-            | protocol::SHIM6 => Ok(Some((usize::from(view.u8(1)?) + 1) * 8)),
-            protocol::FRAGMENT => Ok(Some(8)),
+            protocol::HOP_BY_HOP | protocol::ROUTING | protocol::DESTINATION | protocol::SHIM6 => {
+                Ok(Some((usize::from(view.u8(1)?) + 1) * 8))
+            }
+            protocol::FRAGMENT => Ok(Some(FRAGMENT_HEADER_LEN)),
+            protocol::AH => Ok(Some((usize::from(view.u8(1)?) + 2) * 4)),
             _ => Ok(None),
         }
     }
@@ -161,10 +163,11 @@ fn fragment<'a>(
     }))
 }
 
-/// Length of the payload of a jumbogram (RFC 2675), from the hop-by-hop header at `view`.
+/// Length of the payload of a jumbogram (RFC 2675), from the hop-by-hop header at `view`. Shorter ones are an error there.
 fn jumbo_len(view: View<'_>) -> Option<usize> {
     let at = find_option(&view, OPTION_JUMBO, 4)?;
-    view.u32(at).ok().and_then(|len| usize::try_from(len).ok())
+    let len = usize::try_from(view.u32(at).ok()?).ok()?;
+    (len > usize::from(u16::MAX)).then_some(len)
 }
 
 /// Offset of the value of option `wanted`, of length `value_len`, in the options header at `view`.
@@ -188,9 +191,8 @@ fn find_option(view: &View<'_>, wanted: u8, value_len: u8) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Layer;
     use super::super::testing::{
-        DESTINATION6, SOURCE6, ipv6, join, layers_around, outcome, tcp, tcp6,
+        Bench, DESTINATION6, OneFrame, SOURCE6, ipv6, join, layers_around, outcome, tcp, tcp6,
     };
     use super::super::walk::Layers;
     use super::*;
@@ -228,6 +230,10 @@ mod tests {
         );
         let authenticated = join(&[&[6, 4, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1], &[0xaa; 12]]);
         let packet = extended(51, &authenticated, SOURCE6, DESTINATION6);
+        assert_eq!(layers_around(LinkType::RAW, &packet), [Layer::Other("ah")]);
+        let mut chain = join(&[&authenticated, &[6, 0], &pad]);
+        chain[0] = 60;
+        let packet = extended(51, &chain, SOURCE6, DESTINATION6);
         assert_eq!(layers_around(LinkType::RAW, &packet), [Layer::Other("ah")]);
     }
 
@@ -288,10 +294,23 @@ mod tests {
     #[test]
     fn a_jumbogram_states_its_length_in_an_option() {
         let segment = tcp(&join(&[&SOURCE6, &DESTINATION6]));
-        let len = u32::try_from(8 + segment.len()).unwrap().to_be_bytes();
-        let mut packet = ipv6(0, &join(&[&[6, 0, 0xc2, 4], &len, &segment]));
-        packet[4..6].fill(0);
-        assert_eq!(outcome(LinkType::RAW, &packet).unwrap().payload_len, 5);
+        let jumbo = |len: u32| {
+            let mut packet = ipv6(0, &join(&[&[6, 0, 0xc2, 4], &len.to_be_bytes(), &segment]));
+            packet[4..6].fill(0);
+            OneFrame {
+                wire_len: 40 + len,
+                ..OneFrame::new(LinkType::RAW, &packet)
+            }
+        };
+        let found = Bench::verifying().frame(jumbo(70_000)).unwrap();
+        assert_eq!(
+            (found.payload_len, found.payload_captured, found.ip_len),
+            (69_972, 5, 70_040)
+        );
+        assert_eq!(
+            Bench::verifying().frame(jumbo(65_535)).unwrap_err(),
+            "malformed"
+        );
         // Without the option, length 0 is no payload.
         let mut empty = tcp6();
         empty[4..6].fill(0);

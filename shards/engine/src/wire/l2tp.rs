@@ -17,7 +17,11 @@ pub(super) fn parse(walk: &mut Walk<'_, '_>) -> Result<Next, Reason> {
     if flags & CONTROL != 0 || flags & VERSION != 2 {
         return Err(Reason::NotIp);
     }
-    let mut len = if flags & LENGTH == 0 { 2 } else { 4 };
+    let mut len = 2;
+    if flags & LENGTH != 0 {
+        walk.view = walk.view.limit(usize::from(walk.view.u16(2)?));
+        len += 2;
+    }
     let (tunnel, session) = (walk.view.u16(len)?, walk.view.u16(len + 2)?);
     len += 4;
     if flags & SEQUENCE != 0 {
@@ -41,14 +45,17 @@ mod tests {
         let layers = [OUTER4, Layer::L2tp(7, 9)];
         for header in [
             &[0x00, 0x02, 0, 7, 0, 9][..],
-            &[0x40, 0x02, 0, 60, 0, 7, 0, 9],
-            &[0x48, 0x02, 0, 60, 0, 7, 0, 9, 0, 1, 0, 1],
+            &[0x40, 0x02, 0, 0, 0, 7, 0, 9],
+            &[0x48, 0x02, 0, 0, 0, 7, 0, 9, 0, 1, 0, 1],
             &[0x02, 0x02, 0, 7, 0, 9, 0, 3, 1, 1, 1],
         ] {
             for ppp in [&[0xff, 0x03, 0x00, 0x21][..], &[0x21]] {
-                let payload = join(&[header, ppp, &tcp4()]);
+                let mut message = join(&[header, ppp, &tcp4()]);
+                if header[0] & 0x40 != 0 {
+                    message[3] = u8::try_from(message.len()).unwrap();
+                }
                 assert_eq!(
-                    layers_around(LinkType::ETHERNET, &udp_frame(1701, &payload)),
+                    layers_around(LinkType::ETHERNET, &udp_frame(1701, &message)),
                     layers
                 );
             }

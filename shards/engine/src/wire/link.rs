@@ -5,7 +5,7 @@ use mosaic_port::LinkType;
 use super::reason::Reason;
 use super::view::View;
 use super::walk::{Next, Walk};
-use super::wlan;
+use super::{ppp, wlan};
 
 /// Link types that stand for another one in some file or on some system.
 mod alias {
@@ -34,6 +34,8 @@ const SLL2_LEN: usize = 20;
 const SLL_ETHERNET: u16 = 3;
 const SLL_LLC: u16 = 4;
 const SLL_PPP: u16 = 7;
+/// Hardware type of Linux for wireless interfaces in monitor mode.
+const HARDWARE_RADIOTAP: u16 = 803;
 
 /// Address families of Linux, as NFLOG has them.
 const LINUX_INET: u8 = 2;
@@ -49,14 +51,14 @@ pub(super) fn parse(walk: &mut Walk<'_, '_>, link: LinkType) -> Result<Next, Rea
         LinkType::IPV6 => Ok(Next::Ipv6),
         LinkType::NULL | LinkType::LOOP => loopback(walk),
         LinkType::LINUX_SLL => {
-            let protocol = walk.view.u16(14)?;
+            let (hardware, protocol) = (walk.view.u16(2)?, walk.view.u16(14)?);
             walk.skip(SLL_LEN)?;
-            cooked(protocol)
+            cooked(walk, hardware, protocol)
         }
         LinkType::LINUX_SLL2 => {
-            let protocol = walk.view.u16(0)?;
+            let (hardware, protocol) = (walk.view.u16(8)?, walk.view.u16(0)?);
             walk.skip(SLL2_LEN)?;
-            cooked(protocol)
+            cooked(walk, hardware, protocol)
         }
         LinkType::NFLOG => nflog(walk),
         LinkType::PPP | LinkType::PPP_HDLC => Ok(Next::PppFramed),
@@ -76,6 +78,10 @@ pub(super) fn parse(walk: &mut Walk<'_, '_>, link: LinkType) -> Result<Next, Rea
 /// BSD loopback: the address family, in the byte order of a host that is not known here.
 fn loopback(walk: &mut Walk<'_, '_>) -> Result<Next, Reason> {
     let family = walk.view.u32(0)?;
+    if family >> 16 == u32::from(u16::from_be_bytes(ppp::FRAMED)) {
+        // The loopback type of systems that had none for PPP.
+        return Ok(Next::PppFramed);
+    }
     let family = if family > BSD_FAMILY_MAX {
         family.swap_bytes()
     } else {
@@ -92,7 +98,10 @@ fn loopback(walk: &mut Walk<'_, '_>) -> Result<Next, Reason> {
 }
 
 /// What the protocol field of a Linux cooked capture names.
-fn cooked(protocol: u16) -> Result<Next, Reason> {
+fn cooked(walk: &mut Walk<'_, '_>, hardware: u16, protocol: u16) -> Result<Next, Reason> {
+    if hardware == HARDWARE_RADIOTAP {
+        return wlan::radiotap(walk);
+    }
     match protocol {
         SLL_ETHERNET => Ok(Next::Ethernet),
         SLL_LLC => Ok(Next::Llc),
@@ -252,6 +261,20 @@ mod tests {
                 "not_ip"
             );
         }
+    }
+
+    #[test]
+    fn wireless_monitors_may_be_captured_cooked() {
+        let wlan = join(&[
+            &[0x08, 0x01],
+            &[0; 22],
+            &[0xaa, 0xaa, 3, 0, 0, 0, 0x08, 0x00],
+        ]);
+        let frame = join(&[&[0, 0, 8, 0, 0, 0, 0, 0], &wlan, &tcp4()]);
+        let first = join(&[&[0, 0, 3, 0x23, 0, 6], &[2; 8], &[0, 0x19], &frame]);
+        assert_eq!(layers_around(LinkType::LINUX_SLL, &first), []);
+        let second = join(&[&[0, 0x19, 0, 0, 0, 0, 0, 1, 3, 0x23], &[0; 10], &frame]);
+        assert_eq!(layers_around(LinkType::LINUX_SLL2, &second), []);
     }
 
     #[test]

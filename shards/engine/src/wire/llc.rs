@@ -8,6 +8,9 @@ const SAP_IP: u8 = 0x06;
 const SAP_SNAP: u8 = 0xaa;
 /// Unnumbered information, the control byte of connectionless frames.
 const CONTROL_UI: u8 = 0x03;
+const BRIDGED_WITH_CHECK: u16 = 1;
+const BRIDGED: u16 = 7;
+const CHECK_LEN: usize = 4;
 
 /// DSAP, SSAP, control byte, and the SNAP header behind them.
 pub(super) fn parse(walk: &mut Walk<'_, '_>) -> Result<Next, Reason> {
@@ -31,8 +34,13 @@ fn snap(walk: &mut Walk<'_, '_>, organisation: [u8; 3], protocol: u16) -> Result
     match (organisation, protocol) {
         // RFC 1042, and the code of Cisco and Apple for the same (IEEE 802.1H).
         ([0, 0, 0] | [0, 0, 0xf8], _) => Ok(Next::EtherType(protocol)),
-        // RFC 2684, section 5.3: bridged Ethernet, with and without its check sequence.
-        ([0, 0x80, 0xc2], 0x0001 | 0x0007) => shim::bridged(walk, 0, "bridged"),
+        // RFC 2684, section 5.3: Ethernet behind two bytes of padding, with and without its check sequence.
+        ([0, 0x80, 0xc2], BRIDGED_WITH_CHECK) => {
+            let len = walk.view.wire_len().saturating_sub(CHECK_LEN);
+            walk.view = walk.view.limit(len);
+            shim::bridged(walk, 2, "bridged")
+        }
+        ([0, 0x80, 0xc2], BRIDGED) => shim::bridged(walk, 2, "bridged"),
         _ => Err(Reason::NotIp),
     }
 }
@@ -66,9 +74,15 @@ mod tests {
 
     #[test]
     fn bridged_ethernet_is_a_layer() {
-        let llc = [0xaa, 0xaa, 3, 0, 0x80, 0xc2, 0, 7];
-        let layers = layers_around(LinkType::ETHERNET, &frame(&llc, &ethernet(0x0800, &tcp4())));
-        assert_eq!(layers, [Layer::Other("bridged")]);
+        let inner = ethernet(0x0800, &tcp4());
+        for (number, trailer) in [(7, &[][..]), (1, &[9; 4])] {
+            let llc = [0xaa, 0xaa, 3, 0, 0x80, 0xc2, 0, number, 0, 0];
+            let frame = frame(&llc, &join(&[&inner, trailer]));
+            assert_eq!(
+                layers_around(LinkType::ETHERNET, &frame),
+                [Layer::Other("bridged")]
+            );
+        }
     }
 
     #[test]

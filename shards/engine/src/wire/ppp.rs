@@ -6,7 +6,7 @@ use super::reason::Reason;
 use super::walk::{Next, Walk};
 
 /// Address and control bytes of PPP in HDLC-like framing.
-const FRAMED: [u8; 2] = [0xff, 0x03];
+pub(super) const FRAMED: [u8; 2] = [0xff, 0x03];
 /// Addresses of Cisco HDLC: unicast and broadcast.
 const CISCO_UNICAST: u8 = 0x0f;
 const CISCO_BROADCAST: u8 = 0x8f;

@@ -6,15 +6,25 @@ use super::walk::{Next, Walk};
 use super::{Layer, ayiya, capwap, geneve, gtp, l2tp, teredo, vxlan};
 
 const HEADER_LEN: usize = 8;
+/// AMT message that carries a packet.
+const AMT_DATA: u8 = 6;
+
+/// Services whose clients may have chosen the port of a tunnel: DNS, DHCP, TFTP, Kerberos, NTP, NetBIOS, SNMP, LDAP, QUIC,
+/// IKE, syslog.
+const SERVICES: [u16; 14] = [
+    53, 67, 68, 69, 88, 123, 137, 138, 161, 162, 389, 443, 500, 514,
+];
 
 /// What a UDP port is assigned to (IANA).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Tunnel {
+    Amt,
     Ayiya,
     CapwapData,
     Geneve,
     Gre,
     Gtp,
+    JuniperMirror,
     L2tp,
     Lisp,
     Mpls,
@@ -25,10 +35,19 @@ pub(super) enum Tunnel {
 }
 
 impl Tunnel {
+    fn of_ports(source: u16, destination: u16) -> Option<Self> {
+        if SERVICES.contains(&source) || SERVICES.contains(&destination) {
+            return None;
+        }
+        Self::of_port(destination).or_else(|| Self::of_port(source))
+    }
+
     fn of_port(port: u16) -> Option<Self> {
         match port {
             1701 => Some(Self::L2tp),
-            2152 => Some(Self::Gtp),
+            // Of the user plane, the control plane and of charging; user data may be on all.
+            2152 | 2123 | 3386 => Some(Self::Gtp),
+            2268 => Some(Self::Amt),
             3544 => Some(Self::Teredo),
             4341 => Some(Self::Lisp),
             4754 => Some(Self::Gre),
@@ -38,6 +57,7 @@ impl Tunnel {
             5247 => Some(Self::CapwapData),
             6081 => Some(Self::Geneve),
             6635 => Some(Self::Mpls),
+            30030 => Some(Self::JuniperMirror),
             37008 => Some(Self::Tzsp),
             _ => None,
         }
@@ -46,13 +66,16 @@ impl Tunnel {
     /// Takes off the tunnel's own header.
     pub(super) fn parse(self, walk: &mut Walk<'_, '_>) -> Result<Next, Reason> {
         match self {
+            Self::Amt if walk.view.u8(0)? & 0x0f == AMT_DATA => ip(walk, 2, "amt"),
+            Self::Amt => Err(Reason::NotIp),
             Self::Ayiya => ayiya::parse(walk),
             Self::CapwapData => capwap::data(walk),
             Self::Geneve => geneve::parse(walk),
             Self::Gre => Ok(Next::Gre),
             Self::Gtp => gtp::parse(walk),
             Self::L2tp => l2tp::parse(walk),
-            Self::Lisp => lisp(walk),
+            Self::JuniperMirror => ip(walk, 8, "jmirror"),
+            Self::Lisp => ip(walk, 8, "lisp"),
             Self::Mpls => Ok(Next::Mpls),
             Self::Teredo => teredo::parse(walk),
             Self::Tzsp => capwap::tzsp(walk),
@@ -65,7 +88,7 @@ impl Tunnel {
 /// A UDP header. Ends at its payload where a port says that it is a tunnel, otherwise at the packet itself.
 pub(super) fn parse(walk: &mut Walk<'_, '_>) -> Result<Next, Reason> {
     let (source, destination) = (walk.view.u16(0)?, walk.view.u16(2)?);
-    let Some(tunnel) = Tunnel::of_port(destination).or_else(|| Tunnel::of_port(source)) else {
+    let Some(tunnel) = Tunnel::of_ports(source, destination) else {
         return Ok(Next::Packet);
     };
     walk.push_ip()?;
@@ -83,9 +106,9 @@ fn payload(view: View<'_>) -> Result<View<'_>, Reason> {
     datagram.skip(HEADER_LEN)
 }
 
-/// LISP data (RFC 9300): eight bytes, then an IP packet.
-fn lisp(walk: &mut Walk<'_, '_>) -> Result<Next, Reason> {
-    walk.take_off(8, Layer::Other("lisp"))?;
+/// An IP packet behind a header of `len` bytes: LISP data (RFC 9300), AMT (RFC 7450), Juniper's mirror.
+fn ip(walk: &mut Walk<'_, '_>, len: usize, name: &'static str) -> Result<Next, Reason> {
+    walk.take_off(len, Layer::Other(name))?;
     Ok(Next::Ip)
 }
 
@@ -110,6 +133,18 @@ mod tests {
             layers_around(LinkType::ETHERNET, &udp_frame(6635, &labelled)),
             [OUTER4, Layer::Mpls(0x10)]
         );
+        let mirrored = join(&[&[0, 0, 0, 1, 0, 0, 0, 1], &tcp4()]);
+        let layers = [OUTER4, Layer::Other("jmirror")];
+        assert_eq!(
+            layers_around(LinkType::ETHERNET, &udp_frame(30030, &mirrored)),
+            layers
+        );
+        let multicast = join(&[&[6, 0], &tcp4()]);
+        let layers = [OUTER4, Layer::Other("amt")];
+        assert_eq!(
+            layers_around(LinkType::ETHERNET, &udp_frame(2268, &multicast)),
+            layers
+        );
         let lisp = join(&[&[0xc0, 0, 0, 1, 0, 0, 0, 1], &tcp6()]);
         assert_eq!(
             layers_around(LinkType::ETHERNET, &udp_frame(4341, &lisp)),
@@ -130,7 +165,8 @@ mod tests {
     #[test]
     fn what_is_no_tunnel_is_plain_udp() {
         for port in [
-            1701, 2152, 3544, 4341, 4754, 4789, 4790, 5072, 5247, 6081, 6635, 37008,
+            1701, 2123, 2152, 2268, 3386, 3544, 4341, 4754, 4789, 4790, 5072, 5247, 6081, 6635,
+            37008,
         ] {
             for payload in [&b""[..], b"GET / HTTP/1.1\r\n\r\n", &[0; 20], &[0xff; 60]] {
                 let packet = outcome(LinkType::ETHERNET, &udp_frame(port, payload)).unwrap();

@@ -19,7 +19,7 @@ pub(super) fn parse_gpe(walk: &mut Walk<'_, '_>) -> Result<Next, Reason> {
     let [flags, _, _, protocol] = walk.view.array(0)?;
     take_off(walk)?;
     match protocol {
-        _ if flags & NEXT_PROTOCOL == 0 => Ok(Next::Ethernet),
+        _ if flags & NEXT_PROTOCOL == 0 => Err(Reason::NotIp),
         1 => Ok(Next::Ip),
         2 => Ok(Next::Ipv6),
         3 => Ok(Next::Ethernet),
@@ -37,7 +37,9 @@ fn take_off(walk: &mut Walk<'_, '_>) -> Result<(), Reason> {
 #[cfg(test)]
 mod tests {
     use super::super::Layer;
-    use super::super::testing::{OUTER4, ethernet, join, layers_around, tcp4, tcp6, udp_frame};
+    use super::super::testing::{
+        OUTER4, ethernet, join, layers_around, outcome, tcp4, tcp6, udp_frame,
+    };
     use mosaic_port::LinkType;
 
     #[test]
@@ -60,10 +62,12 @@ mod tests {
                 layers
             );
         }
-        let plain = join(&[&[8, 0, 0, 0, 0, 0, 1, 0], &ethernet(0x0800, &tcp4())]);
+        let plain = join(&[&[8, 0, 0, 3, 0, 0, 1, 0], &ethernet(0x0800, &tcp4())]);
         assert_eq!(
-            layers_around(LinkType::ETHERNET, &udp_frame(4790, &plain)),
-            layers
+            outcome(LinkType::ETHERNET, &udp_frame(4790, &plain))
+                .unwrap()
+                .encapsulation,
+            0
         );
     }
 }

@@ -28,7 +28,8 @@ fn each_state_has_its_timeout() {
         closed_ns: Some(20 * second),
         datagram_ns: None,
     };
-    let scripts: [(u64, fn(&mut Bench)); 4] = [
+    type Script = fn(&mut Bench);
+    let scripts: [(u64, Script); 4] = [
         (10, |bench| bench.send(CLIENT, "S", 0, 0, "")),
         (100, Bench::open),
         (50, |bench| {

@@ -366,7 +366,9 @@ fn in_the_steady_state_buffers_are_used_again() {
 
 /// Bytes that differ from their neighbours and, for another `salt`, from others.
 fn bytes(len: usize, salt: u64) -> Vec<u8> {
-    (0..len as u64).map(|i| (i * 31).wrapping_add(salt).to_le_bytes()[0]).collect()
+    (0..len as u64)
+        .map(|i| (i * 31).wrapping_add(salt).to_le_bytes()[0])
+        .collect()
 }
 
 proptest! {
