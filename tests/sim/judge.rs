@@ -126,6 +126,10 @@ pub(crate) fn exact_streams(pair: &Pair<'_>) {
         right_bytes(truth, stream);
         assert_eq!(stream.lost, 0, "lost by {side:?}");
         if ours.late_bytes == 0 {
+            assert_eq!(
+                ours.retransmitted_bytes, truth.repeated_bytes,
+                "repeated bytes of {side:?}"
+            );
             let delivered: u64 = stream
                 .pieces
                 .iter()

@@ -3,7 +3,9 @@
 use alloc::boxed::Box;
 
 use crate::event::{Event, EventSet, Filter, Hook, Verdict};
-pub use crate::shard::context::{Chunks, FlowContext, FlowId, FlowSummary, PacketView, PeekError, SideSummary, ClientBy};
+pub use crate::shard::context::{
+    Chunks, ClientBy, FlowContext, FlowId, FlowSummary, PacketView, PeekError, SideSummary,
+};
 
 /// Error of an actor that cannot start.
 pub type StartError = Box<dyn core::error::Error + Send + Sync>;
@@ -54,7 +56,13 @@ pub struct MonitorId(pub(crate) u8);
 /// Calls actors; implemented by the runtime, which contains their panics, and by tests.
 pub trait Host {
     /// See [`Actor::on_packet`].
-    fn on_packet(&mut self, actor: ActorId, flow: &mut FlowContext<'_>, packet: &PacketView<'_>, hook: Hook) -> Verdict;
+    fn on_packet(
+        &mut self,
+        actor: ActorId,
+        flow: &mut FlowContext<'_>,
+        packet: &PacketView<'_>,
+        hook: Hook,
+    ) -> Verdict;
     /// See [`Actor::on_event`].
     fn on_event(&mut self, actor: ActorId, flow: &mut FlowContext<'_>, event: Event);
     /// See [`Actor::on_removed`]. The host also drops the actor's state of the flow.
@@ -96,5 +104,6 @@ impl<'a> ShardContext<'a> {
 pub use crate::shard::monitors::MonitorBuilder;
 
 /// Events that happen at the end of a burst only.
-pub(crate) const END_ONLY: EventSet =
-    EventSet::NEW_DATA.union(EventSet::CONN_END).union(EventSet::LATE_DATA);
+pub(crate) const END_ONLY: EventSet = EventSet::NEW_DATA
+    .union(EventSet::CONN_END)
+    .union(EventSet::LATE_DATA);

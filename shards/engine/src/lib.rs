@@ -16,7 +16,10 @@
 #![deny(unsafe_code)]
 #![cfg_attr(
     test,
-    expect(clippy::cast_possible_truncation, reason = "numbers of tests are small")
+    expect(
+        clippy::cast_possible_truncation,
+        reason = "numbers of tests are small"
+    )
 )]
 
 extern crate alloc;

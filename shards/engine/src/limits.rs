@@ -27,5 +27,8 @@ pub const BURST: usize = mosaic_port::BURST_MAX;
 
 const _: () = assert!(MONITORS <= 16, "monitors of a flow are a 16-bit set");
 const _: () = assert!(HOLES <= HOLES_MAX, "the default is within what is allowed");
-const _: () = assert!(OUT_OF_ORDER_BYTES <= SIDE_BYTES, "a side's bound covers what waits behind a hole");
+const _: () = assert!(
+    OUT_OF_ORDER_BYTES <= SIDE_BYTES,
+    "a side's bound covers what waits behind a hole"
+);
 const _: () = assert!(BURST <= 255, "frames of a burst are numbered by a u8");

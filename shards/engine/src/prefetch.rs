@@ -4,7 +4,10 @@
 ///
 /// A hint only: the address is never read from, so that any address is fine.
 #[inline(always)]
-#[expect(unsafe_code, reason = "the prefetch intrinsic is an unsafe function; documented exception of the house rules")]
+#[expect(
+    unsafe_code,
+    reason = "the prefetch intrinsic is an unsafe function; documented exception of the house rules"
+)]
 pub(crate) fn prefetch<T>(target: *const T) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: PREFETCHT0 does not fault whatever the address, and SSE is part of the x86-64 baseline.

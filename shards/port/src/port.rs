@@ -23,8 +23,8 @@ pub trait Port {
     /// Fills `batch`, which must be empty, with at most [`BURST_MAX`](crate::BURST_MAX) frames.
     ///
     /// # Errors
-    /// Where the source is damaged from here on. What was received before stays valid; later calls return
-    /// [`Received::End`].
+    /// Where the source is damaged from here on. What was received before stays valid; later calls go on with what
+    /// the damage leaves of the source, such as further files, and end with [`Received::End`].
     fn rx_burst(&mut self, batch: &mut Self::Batch) -> Result<Received, PortError>;
 
     /// Whether frames may wait: true for captures, which are held back instead of losing frames when a shard cannot

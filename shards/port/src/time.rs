@@ -41,7 +41,12 @@ impl fmt::Debug for Timestamp {
 /// Seconds since the epoch with nine decimals, as in `1700000000.000000001`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{:09}", self.0 / 1_000_000_000, self.0 % 1_000_000_000)
+        write!(
+            f,
+            "{}.{:09}",
+            self.0 / 1_000_000_000,
+            self.0 % 1_000_000_000
+        )
     }
 }
 
@@ -54,6 +59,9 @@ mod tests {
         let t = Timestamp::from_nanos(1_700_000_000_000_000_001);
         assert_eq!(t.to_string(), "1700000000.000000001");
         assert_eq!(Timestamp::ZERO.since(t), Duration::ZERO);
-        assert_eq!(t.since(Timestamp::ZERO).as_nanos(), 1_700_000_000_000_000_001);
+        assert_eq!(
+            t.since(Timestamp::ZERO).as_nanos(),
+            1_700_000_000_000_000_001
+        );
     }
 }

@@ -172,7 +172,8 @@ impl<'a, P: Port> Worker<'a, P> {
         };
         let received = port.rx_burst(&mut self.batch).unwrap_or_else(|error| {
             record(&self.shared, self.shard, error);
-            Received::End
+            // What the damage leaves of the source follows, or its end.
+            Received::Frames
         });
         if !self.batch.is_empty() {
             begin(&mut self.began);
@@ -318,7 +319,7 @@ fn begin(began: &mut Option<(Duration, Duration)>) {
 fn record(shared: &Shared, shard: u16, error: PortError) {
     let mut first = lock(&shared.error);
     if first.is_some() {
-        tracing::error!(shard, %error, "the source ends here; what it gave before is processed");
+        tracing::error!(shard, %error, "a source is damaged from here on; what it gave before is processed");
     }
     first.get_or_insert(error);
 }

@@ -355,18 +355,17 @@ impl Peer {
     }
 
     fn note_timestamp(&mut self, segment: &Segment) {
-        if self.plan.timestamps {
-            if let Some(value) = timestamp_option(&segment.options) {
-                self.peer_timestamp = Some(value);
-            }
+        if let (true, Some(value)) = (self.plan.timestamps, timestamp_option(&segment.options)) {
+            self.peer_timestamp = Some(value);
         }
     }
 
     fn arm_keep_alive(&mut self, now: u64) {
-        if let (Some(idle), Phase::Open) = (self.plan.keep_alive_ns, self.phase) {
-            if self.keep_alives < KEEP_ALIVES_MAX {
-                self.arm(Timer::KeepAlive, now + idle);
-            }
+        if self.phase != Phase::Open || self.keep_alives >= KEEP_ALIVES_MAX {
+            return;
+        }
+        if let Some(idle) = self.plan.keep_alive_ns {
+            self.arm(Timer::KeepAlive, now + idle);
         }
     }
 

@@ -26,6 +26,8 @@ pub struct Direction {
     pub ip_bytes: u64,
     /// Their payload bytes, repetitions and what rides on a RST included.
     pub payload_bytes: u64,
+    /// Payload bytes that had been recorded before, those on a RST left out.
+    pub repeated_bytes: u64,
     /// Segments with SYN.
     pub syn: u32,
     /// Segments with FIN.
@@ -80,6 +82,7 @@ impl Direction {
             if self.bytes.len() <= offset {
                 self.bytes.resize(offset + 1, None);
             }
+            self.repeated_bytes += u64::from(self.bytes[offset].is_some());
             self.bytes[offset].get_or_insert(*byte);
         }
     }
@@ -174,24 +177,25 @@ impl Conversation {
 
     fn note_client(&mut self, segment: &Segment, frame: usize) {
         let syn = segment.flags.contains(TcpFlags::SYN);
-        let ack = segment.flags.contains(TcpFlags::ACK);
+        let opens = syn && !segment.flags.contains(TcpFlags::ACK);
         let packets = self.packets();
         if packets == 0 {
             self.first_frame = frame;
-            self.client = if syn && ack {
+            let answers = syn && !opens;
+            self.client = if answers {
                 segment.sender.other()
             } else {
                 segment.sender
             };
             // Nothing but a SYN tells a reused 5-tuple from the connection before.
-            self.ambiguous |= self.generation > 0 && !(syn && !ack);
-        } else if syn && !ack && segment.sender != self.client {
+            self.ambiguous |= self.generation > 0 && !opens;
+        } else if opens && segment.sender != self.client {
             // Simultaneous open is plain while nothing but the other SYN was seen.
-            let opened = self
+            let opened: u64 = self
                 .directions
                 .iter()
                 .map(|direction| u64::from(direction.syn))
-                .sum::<u64>();
+                .sum();
             self.ambiguous |= opened < packets;
         }
     }

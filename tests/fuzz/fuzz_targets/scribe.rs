@@ -206,6 +206,8 @@ fn check_order(flow: &mut Flow, event: Event, burst: u64) {
             assert_ne!(before, Some(burst), "NewData twice for one side and burst");
         }
         Event::LateData(_) => assert!(flow.ended, "LateData before ConnEnd"),
+        // What comes before a hole is told before the hole, and what stands behind it after.
+        Event::Error { error: StreamError::Gap { .. }, .. } => flow.new_data_in = [None; 2],
         _ => {}
     }
 }

@@ -3,5 +3,7 @@
 mod catalog;
 mod filter;
 
-pub use catalog::{EndReason, Event, EventSet, Hook, RetransmissionKind, Side, StreamError, Verdict};
+pub use catalog::{
+    EndReason, Event, EventSet, Hook, RetransmissionKind, Side, StreamError, Verdict,
+};
 pub use filter::{Filter, FilterError, Instruction};

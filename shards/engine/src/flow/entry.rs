@@ -91,7 +91,12 @@ impl Flags {
 
     /// The flags with the two sides exchanged.
     pub(crate) const fn swapped(self) -> Self {
-        let pairs = Self::BASE.bits() | Self::ACKED.bits() | Self::CAREFUL.bits() | Self::SENT_DATA.bits() | Self::SENT_ACK.bits() | Self::STORED.bits();
+        let pairs = Self::BASE.bits()
+            | Self::ACKED.bits()
+            | Self::CAREFUL.bits()
+            | Self::SENT_DATA.bits()
+            | Self::SENT_ACK.bits()
+            | Self::STORED.bits();
         let (odd, even) = (0b1010_1010_1010, 0b0101_0101_0101);
         let bits = self.bits();
         Self::from_bits_retain((bits & !pairs) | (bits & odd) >> 1 | (bits & even) << 1)
@@ -147,12 +152,20 @@ impl Hot {
     #[inline]
     pub(crate) fn side_of(&self, direction: Direction) -> Side {
         let upper = direction == Direction::Down;
-        if upper == self.flags.contains(Flags::CLIENT_UPPER) { Side::Client } else { Side::Server }
+        if upper == self.flags.contains(Flags::CLIENT_UPPER) {
+            Side::Client
+        } else {
+            Side::Server
+        }
     }
 
     /// Which way the packets of `side` run through the key.
     pub(crate) fn direction_of(&self, side: Side) -> Direction {
-        let client = if self.flags.contains(Flags::CLIENT_UPPER) { Direction::Down } else { Direction::Up };
+        let client = if self.flags.contains(Flags::CLIENT_UPPER) {
+            Direction::Down
+        } else {
+            Direction::Up
+        };
         match side {
             Side::Client => client,
             Side::Server => client.reversed(),
@@ -226,13 +239,18 @@ pub(crate) struct Trouble {
     pub(crate) gaps: u32,
     pub(crate) retransmissions: u32,
     pub(crate) out_of_order: u32,
-    pub(crate) keep_alives: u32,
-    pub(crate) zero_windows: u32,
     pub(crate) invalid: u32,
+    /// An initial number that a later SYN has put out of place, until it shows which of them counts; see
+    /// `earlier_isn_known`.
+    pub(crate) earlier_isn: Seq,
+    /// These two count up to 65,535.
+    pub(crate) keep_alives: u16,
+    pub(crate) zero_windows: u16,
     /// Carries of `HotHalf::packets` and `HotHalf::header_bytes`.
     pub(crate) packets_carry: u8,
     pub(crate) header_bytes_carry: u8,
     pub(crate) ts_known: bool,
+    pub(crate) earlier_isn_known: bool,
 }
 
 impl Default for ColdHalf {
@@ -287,7 +305,11 @@ impl Cold {
 
     /// Notes what a side did, in Zeek's letters, once a kind and side: capitals for the client.
     pub(crate) fn note(&mut self, side: Side, letter: char) {
-        let letter = if side == Side::Client { letter } else { letter.to_ascii_lowercase() };
+        let letter = if side == Side::Client {
+            letter
+        } else {
+            letter.to_ascii_lowercase()
+        };
         if !self.history.contains(letter) {
             // Nine kinds and two sides fit; a full history would only leave letters out.
             let _ = self.history.try_push(letter);
@@ -297,10 +319,16 @@ impl Cold {
 
 /// Bytes one idle flow costs in the tables of a shard: both parts, its links, and its share of the index, which is at most
 /// half full.
-pub const IDLE_FLOW_BYTES: usize =
-    size_of::<Hot>() + size_of::<Cold>() + 2 * size_of::<super::list::Link>() + 4 + 2 * size_of::<u64>();
+pub const IDLE_FLOW_BYTES: usize = size_of::<Hot>()
+    + size_of::<Cold>()
+    + 2 * size_of::<super::list::Link>()
+    + 4
+    + 2 * size_of::<u64>();
 
-const _: () = assert!(IDLE_FLOW_BYTES <= 512, "an idle flow costs at most 512 bytes");
+const _: () = assert!(
+    IDLE_FLOW_BYTES <= 512,
+    "an idle flow costs at most 512 bytes"
+);
 
 #[cfg(test)]
 mod tests {
@@ -314,8 +342,12 @@ mod tests {
 
     #[test]
     fn flags_of_a_pair_swap_with_the_sides() {
-        let flags = Flags::of(Flags::BASE, Side::Client) | Flags::of(Flags::SENT_ACK, Side::Server) | Flags::CLOSED;
-        let swapped = Flags::of(Flags::BASE, Side::Server) | Flags::of(Flags::SENT_ACK, Side::Client) | Flags::CLOSED;
+        let flags = Flags::of(Flags::BASE, Side::Client)
+            | Flags::of(Flags::SENT_ACK, Side::Server)
+            | Flags::CLOSED;
+        let swapped = Flags::of(Flags::BASE, Side::Server)
+            | Flags::of(Flags::SENT_ACK, Side::Client)
+            | Flags::CLOSED;
         assert_eq!(flags.swapped(), swapped);
         assert_eq!(swapped.swapped(), flags);
     }

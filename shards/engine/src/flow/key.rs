@@ -79,13 +79,35 @@ pub struct FlowKey {
 impl FlowKey {
     /// The key of a packet from (`src`, `src_port`) to (`dst`, `dst_port`) over IPv4, and which way the packet runs.
     #[inline]
-    pub fn v4(src: u32, dst: u32, src_port: u16, dst_port: u16, proto: Proto, domain: u64) -> (Self, Direction) {
-        Self::ordered(u128::from(src), u128::from(dst), src_port, dst_port, proto, 4, domain)
+    pub fn v4(
+        src: u32,
+        dst: u32,
+        src_port: u16,
+        dst_port: u16,
+        proto: Proto,
+        domain: u64,
+    ) -> (Self, Direction) {
+        Self::ordered(
+            u128::from(src),
+            u128::from(dst),
+            src_port,
+            dst_port,
+            proto,
+            4,
+            domain,
+        )
     }
 
     /// The key of a packet from (`src`, `src_port`) to (`dst`, `dst_port`) over IPv6, and which way the packet runs.
     #[inline]
-    pub fn v6(src: u128, dst: u128, src_port: u16, dst_port: u16, proto: Proto, domain: u64) -> (Self, Direction) {
+    pub fn v6(
+        src: u128,
+        dst: u128,
+        src_port: u16,
+        dst_port: u16,
+        proto: Proto,
+        domain: u64,
+    ) -> (Self, Direction) {
         Self::ordered(src, dst, src_port, dst_port, proto, 6, domain)
     }
 
@@ -100,17 +122,35 @@ impl FlowKey {
         domain: u64,
     ) -> (Self, Direction) {
         let down = (src, src_port) > (dst, dst_port);
-        let (addr_lower, addr_upper, port_lower, port_upper) =
-            if down { (dst, src, dst_port, src_port) } else { (src, dst, src_port, dst_port) };
-        let key = Self { addr_lower, addr_upper, domain, port_lower, port_upper, proto: proto.0, family, spare: 0 };
+        let (addr_lower, addr_upper, port_lower, port_upper) = if down {
+            (dst, src, dst_port, src_port)
+        } else {
+            (src, dst, src_port, dst_port)
+        };
+        let key = Self {
+            addr_lower,
+            addr_upper,
+            domain,
+            port_lower,
+            port_upper,
+            proto: proto.0,
+            family,
+            spare: 0,
+        };
         (key, if down { Direction::Down } else { Direction::Up })
     }
 
     /// Source of the packets that run in `direction`.
     pub fn source(&self, direction: Direction) -> Endpoint {
         match direction {
-            Direction::Up => Endpoint { addr: self.addr(self.addr_lower), port: self.port_lower },
-            Direction::Down => Endpoint { addr: self.addr(self.addr_upper), port: self.port_upper },
+            Direction::Up => Endpoint {
+                addr: self.addr(self.addr_lower),
+                port: self.port_lower,
+            },
+            Direction::Down => Endpoint {
+                addr: self.addr(self.addr_upper),
+                port: self.port_upper,
+            },
         }
     }
 
@@ -147,7 +187,10 @@ impl FlowKey {
         if self.is_v6() {
             return Ipv6Addr::from_bits(bits).into();
         }
-        #[expect(clippy::cast_possible_truncation, reason = "an IPv4 address stands in the low 32 bits")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "an IPv4 address stands in the low 32 bits"
+        )]
         let bits = bits as u32;
         Ipv4Addr::from_bits(bits).into()
     }
@@ -173,8 +216,20 @@ mod tests {
         let (down, d2) = FlowKey::v4(0xc0a8_0001, 0x0a00_0001, 80, 4000, Proto::TCP, 0);
         assert_eq!(up, down);
         assert_eq!((d1, d2), (Direction::Up, Direction::Down));
-        assert_eq!(up.source(Direction::Up), Endpoint { addr: Ipv4Addr::new(10, 0, 0, 1).into(), port: 4000 });
-        assert_eq!(up.source(d2), Endpoint { addr: Ipv4Addr::new(192, 168, 0, 1).into(), port: 80 });
+        assert_eq!(
+            up.source(Direction::Up),
+            Endpoint {
+                addr: Ipv4Addr::new(10, 0, 0, 1).into(),
+                port: 4000
+            }
+        );
+        assert_eq!(
+            up.source(d2),
+            Endpoint {
+                addr: Ipv4Addr::new(192, 168, 0, 1).into(),
+                port: 80
+            }
+        );
     }
 
     #[test]

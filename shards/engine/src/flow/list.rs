@@ -13,7 +13,10 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    const LOOSE: Self = Self { prev: NONE, next: NONE };
+    const LOOSE: Self = Self {
+        prev: NONE,
+        next: NONE,
+    };
 }
 
 /// Ends of one list.
@@ -34,8 +37,17 @@ impl Lists {
     /// `lists` empty lists for up to `members` members; links are touched only as members come.
     pub(crate) fn new(lists: usize, members: usize) -> Self {
         let mut ends = Vec::new();
-        ends.resize(lists, Ends { first: NONE, last: NONE });
-        Self { links: Vec::with_capacity(members), ends }
+        ends.resize(
+            lists,
+            Ends {
+                first: NONE,
+                last: NONE,
+            },
+        );
+        Self {
+            links: Vec::with_capacity(members),
+            ends,
+        }
     }
 
     /// Writes to all memory that was reserved; the lists must be empty.
@@ -49,7 +61,10 @@ impl Lists {
             self.links.resize(member as usize + 1, Link::LOOSE);
         }
         let last = self.ends[list].last;
-        self.links[member as usize] = Link { prev: last, next: NONE };
+        self.links[member as usize] = Link {
+            prev: last,
+            next: NONE,
+        };
         match last {
             NONE => self.ends[list].first = member,
             last => self.links[last as usize].next = member,

@@ -29,7 +29,10 @@ pub fn hash(key: &FlowKey) -> u32 {
 /// was written a moment ago is slow to read back.
 #[inline]
 pub(crate) fn hash_words(addrs: u128, ports: u32) -> u32 {
-    #[expect(clippy::cast_possible_truncation, reason = "folding: every bit is taken once")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "folding: every bit is taken once"
+    )]
     let words = {
         let quarter = (addrs ^ addrs >> 64) as u64;
         let eighth = (quarter ^ quarter >> 32) as u32 ^ ports;
@@ -123,7 +126,9 @@ mod tests {
     fn agrees_with_the_specification_for_both_families() {
         let mut state = 1_u64;
         let mut next = move || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             state >> 16
         };
         for _ in 0..200 {
@@ -134,17 +139,29 @@ mod tests {
             input.extend(b.to_be_bytes());
             input.extend(p.to_be_bytes());
             input.extend(q.to_be_bytes());
-            assert_eq!(hash(&FlowKey::v4(a, b, p, q, Proto::TCP, 0).0), toeplitz(&input));
-            assert_eq!(hash(&FlowKey::v4(b, a, q, p, Proto::TCP, 0).0), toeplitz(&input));
+            assert_eq!(
+                hash(&FlowKey::v4(a, b, p, q, Proto::TCP, 0).0),
+                toeplitz(&input)
+            );
+            assert_eq!(
+                hash(&FlowKey::v4(b, a, q, p, Proto::TCP, 0).0),
+                toeplitz(&input)
+            );
 
-            let (a, b) = (u128::from(next()) << 64 | u128::from(next()), u128::from(next()) << 70);
+            let (a, b) = (
+                u128::from(next()) << 64 | u128::from(next()),
+                u128::from(next()) << 70,
+            );
             let mut input = Vec::new();
             input.extend(a.to_be_bytes());
             input.extend(b.to_be_bytes());
             input.extend(p.to_be_bytes());
             input.extend(q.to_be_bytes());
             // The key of a NIC is 40 bytes; an IPv6 4-tuple takes 36 of them plus 32 bits of window.
-            assert_eq!(hash(&FlowKey::v6(a, b, p, q, Proto::TCP, 0).0), toeplitz(&input));
+            assert_eq!(
+                hash(&FlowKey::v6(a, b, p, q, Proto::TCP, 0).0),
+                toeplitz(&input)
+            );
         }
     }
 

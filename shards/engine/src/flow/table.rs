@@ -45,7 +45,8 @@ impl FlowTable {
     /// Writes to all memory that was reserved; the table must be empty.
     pub(crate) fn prefault(&mut self) {
         self.index.fill(EMPTY);
-        self.hot.resize_with(self.flows_max, || Hot::fresh(FlowKey::default()));
+        self.hot
+            .resize_with(self.flows_max, || Hot::fresh(FlowKey::default()));
         self.hot.clear();
         self.cold.resize_with(self.flows_max, Cold::fresh);
         self.cold.clear();
@@ -68,7 +69,10 @@ impl FlowTable {
         let rest = u64::from(ports) << 16 ^ u64::from(kind) ^ domain.rotate_left(17);
         let mut hash = fold(lower as u64 ^ self.seeds[0], upper as u64 ^ self.seeds[1]);
         if key.is_v6() {
-            hash ^= fold((lower >> 64) as u64 ^ self.seeds[2], (upper >> 64) as u64 ^ self.seeds[3]);
+            hash ^= fold(
+                (lower >> 64) as u64 ^ self.seeds[2],
+                (upper >> 64) as u64 ^ self.seeds[3],
+            );
         }
         fold(hash ^ self.seeds[3], rest ^ self.seeds[2])
     }
@@ -198,7 +202,10 @@ impl FlowTable {
     /// Both parts of a flow.
     #[inline]
     pub(crate) fn both_mut(&mut self, number: u32) -> (&mut Hot, &mut Cold) {
-        (&mut self.hot[number as usize], &mut self.cold[number as usize])
+        (
+            &mut self.hot[number as usize],
+            &mut self.cold[number as usize],
+        )
     }
 
     /// Fetches the cold part of a flow.
@@ -212,7 +219,10 @@ impl FlowTable {
     /// Fetches the memory the next new flow will be written to.
     #[inline]
     pub(crate) fn prefetch_next(&self) {
-        let number = self.free.last().map_or(self.hot.len(), |number| *number as usize);
+        let number = self
+            .free
+            .last()
+            .map_or(self.hot.len(), |number| *number as usize);
         let hot = self.hot.as_ptr().wrapping_add(number);
         prefetch(hot);
         prefetch(hot.cast::<u8>().wrapping_add(64));
@@ -224,7 +234,10 @@ impl FlowTable {
 
     /// Numbers of all flows, in table order.
     pub(crate) fn numbers(&self) -> impl Iterator<Item = u32> + use<'_> {
-        (0..).zip(&self.hot).filter(|(_, hot)| hot.key != FlowKey::default()).map(|(number, _)| number)
+        (0..)
+            .zip(&self.hot)
+            .filter(|(_, hot)| hot.key != FlowKey::default())
+            .map(|(number, _)| number)
     }
 
     fn home(&self, tag: u64) -> usize {
@@ -243,7 +256,10 @@ fn tag(hash: u64) -> u64 {
 }
 
 fn number(entry: u64) -> u32 {
-    #[expect(clippy::cast_possible_truncation, reason = "the number stands in the lower half")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the number stands in the lower half"
+    )]
     let number = entry as u32;
     number.wrapping_sub(1)
 }
@@ -273,7 +289,15 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn key(n: u16) -> FlowKey {
-        FlowKey::v4(0x0a00_0000 + u32::from(n), 0xc0a8_0001, 1000, 80, Proto::TCP, 0).0
+        FlowKey::v4(
+            0x0a00_0000 + u32::from(n),
+            0xc0a8_0001,
+            1000,
+            80,
+            Proto::TCP,
+            0,
+        )
+        .0
     }
 
     fn entry(key: FlowKey) -> (Hot, Cold) {

@@ -28,7 +28,11 @@ pub(crate) struct Wheel {
 impl Wheel {
     /// Empty, for up to `members` members.
     pub(crate) fn new(members: usize) -> Self {
-        Self { slots: Lists::new(SLOTS, members), placed: Vec::with_capacity(members), tick: 0 }
+        Self {
+            slots: Lists::new(SLOTS, members),
+            placed: Vec::with_capacity(members),
+            tick: 0,
+        }
     }
 
     /// Writes to all memory that was reserved; the wheel must be empty.
@@ -42,7 +46,8 @@ impl Wheel {
         if self.placed.len() <= member as usize {
             self.placed.resize(member as usize + 1, NONE);
         }
-        let tick = (due.as_nanos() >> TICK_SHIFT).clamp(self.tick + 1, self.tick + SLOTS as u64 - 1);
+        let tick =
+            (due.as_nanos() >> TICK_SHIFT).clamp(self.tick + 1, self.tick + SLOTS as u64 - 1);
         let placed = self.placed[member as usize];
         if placed != NONE {
             if (low_half(tick).wrapping_sub(placed) as usize) < SLOTS {
@@ -57,7 +62,9 @@ impl Wheel {
 
     /// Takes `member` out, if it is in.
     pub(crate) fn cancel(&mut self, member: u32) {
-        let Some(placed) = self.placed.get_mut(member as usize) else { return };
+        let Some(placed) = self.placed.get_mut(member as usize) else {
+            return;
+        };
         let placed = core::mem::replace(placed, NONE);
         if placed != NONE {
             self.slots.remove(slot(placed), member);
@@ -91,7 +98,10 @@ impl Wheel {
 
 /// A tick modulo 2^32 (36 years); the one that would read as [`NONE`] gives way to its neighbour.
 fn low_half(tick: u64) -> u32 {
-    #[expect(clippy::cast_possible_truncation, reason = "ticks are compared over less than a round of the wheel")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "ticks are compared over less than a round of the wheel"
+    )]
     let low = tick as u32;
     if low == NONE { low - 1 } else { low }
 }

@@ -53,7 +53,9 @@ impl ActiveSide {
         if position >= floor {
             return 0;
         }
-        let held = store.map_or(0, |store| store.held_between(position, floor.min(self.fresh)));
+        let held = store.map_or(0, |store| {
+            store.held_between(position, floor.min(self.fresh))
+        });
         held + floor.saturating_sub(self.fresh.max(position))
     }
 
@@ -61,7 +63,8 @@ impl ActiveSide {
     #[inline]
     pub(super) fn all_read(&self, readers: u16, next: u64) -> bool {
         readers & !self.peeked == 0
-            && super::monitors::members(readers).all(|reader| self.positions[usize::from(reader)] == next)
+            && super::monitors::members(readers)
+                .all(|reader| self.positions[usize::from(reader)] == next)
     }
 
     /// Everything up to `next` is delivered: what comes now is fresh.

@@ -164,7 +164,12 @@ pub struct FlowContext<'a> {
 
 impl Shard {
     /// Lends the flow active at `slot` to a callback of `monitor`.
-    pub(super) fn context<'a>(&'a mut self, bytes: &'a [&'a [u8]], slot: u8, monitor: u8) -> FlowContext<'a> {
+    pub(super) fn context<'a>(
+        &'a mut self,
+        bytes: &'a [&'a [u8]],
+        slot: u8,
+        monitor: u8,
+    ) -> FlowContext<'a> {
         let active = &mut self.burst.actives[usize::from(slot)];
         let (hot, cold) = (self.table.hot(active.flow), self.table.cold(active.flow));
         FlowContext {
@@ -187,7 +192,11 @@ impl Shard {
 impl FlowContext<'_> {
     /// Which flow.
     pub fn id(&self) -> FlowId {
-        FlowId { shard: self.shard, index: self.active.flow, generation: self.cold.generation }
+        FlowId {
+            shard: self.shard,
+            index: self.active.flow,
+            generation: self.cold.generation,
+        }
     }
 
     /// Place of the flow in its shard's table: dense, used again after the flow has left. Cheaper than [`id`](Self::id).
@@ -228,14 +237,19 @@ impl FlowContext<'_> {
     /// # Errors
     /// [`PeekError`]; `read` is then not called.
     #[inline]
-    pub fn peek(&mut self, side: Side, read: impl FnOnce(Chunks<'_>) -> usize) -> Result<usize, PeekError> {
+    pub fn peek(
+        &mut self,
+        side: Side,
+        read: impl FnOnce(Chunks<'_>) -> usize,
+    ) -> Result<usize, PeekError> {
         self.check_reader()?;
         self.report_loss(side)?;
         let (position, end) = self.unread_span(side);
         if position >= end {
             return Err(PeekError::NoData);
         }
-        let taken = read(Chunks::new(self.sources(side), position, end)).min(usize::try_from(end - position).unwrap_or(usize::MAX));
+        let taken = read(Chunks::new(self.sources(side), position, end))
+            .min(usize::try_from(end - position).unwrap_or(usize::MAX));
         self.active.sides[side as usize].set_position(self.monitor, position + taken as u64);
         Ok(taken)
     }
@@ -250,11 +264,19 @@ impl FlowContext<'_> {
             return Err(PeekError::NotStream);
         }
         let mut filled = 0;
-        for chunk in Chunks::new(self.sources(side), offset, offset.saturating_add(into.len() as u64)) {
+        for chunk in Chunks::new(
+            self.sources(side),
+            offset,
+            offset.saturating_add(into.len() as u64),
+        ) {
             into[filled..filled + chunk.len()].copy_from_slice(chunk);
             filled += chunk.len();
         }
-        if filled == 0 { Err(PeekError::NoData) } else { Ok(filled) }
+        if filled == 0 {
+            Err(PeekError::NoData)
+        } else {
+            Ok(filled)
+        }
     }
 
     /// Unread bytes of this reader on `side`, up to the next hole.
@@ -275,7 +297,11 @@ impl FlowContext<'_> {
         if self.proto() != Proto::TCP {
             return Err(PeekError::NotStream);
         }
-        if self.is_reader { Ok(()) } else { Err(PeekError::NotReader) }
+        if self.is_reader {
+            Ok(())
+        } else {
+            Err(PeekError::NotReader)
+        }
     }
 
     /// Tells a reader once what it has lost.
@@ -297,7 +323,11 @@ impl FlowContext<'_> {
         let active = &self.active.sides[side as usize];
         let next = self.hot.half(side).next;
         let position = active.position(self.monitor, store);
-        self.sources(side).span(Reader { position, fresh: active.fresh, next })
+        self.sources(side).span(Reader {
+            position,
+            fresh: active.fresh,
+            next,
+        })
     }
 
     #[inline]
@@ -321,7 +351,12 @@ impl FlowContext<'_> {
 }
 
 /// Everything known about a flow.
-pub(super) fn summary(hot: &Hot, cold: &Cold, id: FlowId, encapsulation: &Encapsulation) -> FlowSummary {
+pub(super) fn summary(
+    hot: &Hot,
+    cold: &Cold,
+    id: FlowId,
+    encapsulation: &Encapsulation,
+) -> FlowSummary {
     FlowSummary {
         id,
         key: hot.key,
@@ -348,15 +383,19 @@ fn side_summary(hot: &Hot, cold: &Cold, side: Side) -> SideSummary {
         packets: u64::from(trouble.packets_carry) << 32 | u64::from(half.packets),
         ip_bytes: payload_bytes + header_bytes,
         payload_bytes,
-        stream_bytes: if is_stream { half.next - trouble.gap_bytes } else { 0 },
+        stream_bytes: if is_stream {
+            half.next - trouble.gap_bytes
+        } else {
+            0
+        },
         gap_bytes: trouble.gap_bytes,
         gaps: trouble.gaps,
         late_bytes: trouble.late_bytes,
         retransmissions: trouble.retransmissions,
         retransmitted_bytes: trouble.retransmitted_bytes,
         out_of_order: trouble.out_of_order,
-        keep_alives: trouble.keep_alives,
-        zero_windows: trouble.zero_windows,
+        keep_alives: trouble.keep_alives.into(),
+        zero_windows: trouble.zero_windows.into(),
         overlap_differs_bytes: trouble.overlap_differs_bytes,
         invalid: trouble.invalid,
         syn: rare.syn.into(),

@@ -17,7 +17,9 @@ impl Shard {
             self.burst.actives[usize::from(slot)].now = now;
             return slot;
         }
-        let slot = self.burst.activate(number, [hot.halves[0].next, hot.halves[1].next], now);
+        let slot = self
+            .burst
+            .activate(number, [hot.halves[0].next, hot.halves[1].next], now);
         hot.active = slot + 1;
         slot
     }
@@ -39,7 +41,10 @@ impl Shard {
     /// Delivers what is pending for the flow at `slot`: the beginning, new data, everything else, in that order.
     pub(super) fn flush(&mut self, run: &mut Run<'_>, slot: u8) {
         let beginning = core::mem::take(&mut self.burst.actives[usize::from(slot)].beginning);
-        for (event, happened) in [Event::ConnStart, Event::ConnEstablished].into_iter().zip(beginning) {
+        for (event, happened) in [Event::ConnStart, Event::ConnEstablished]
+            .into_iter()
+            .zip(beginning)
+        {
             if happened {
                 self.show(run, slot, event, Hook::End);
             }
@@ -48,7 +53,11 @@ impl Shard {
             if self.burst.actives[usize::from(slot)].sides[side as usize].grew {
                 let flow = self.burst.actives[usize::from(slot)].flow;
                 let late = self.table.hot(flow).flags.contains(Flags::ENDED);
-                let event = if late { Event::LateData(side) } else { Event::NewData(side) };
+                let event = if late {
+                    Event::LateData(side)
+                } else {
+                    Event::NewData(side)
+                };
                 self.count_event(event);
                 self.show(run, slot, event, Hook::End);
             }
@@ -114,7 +123,11 @@ impl Shard {
     pub(super) fn detach(&mut self, slot: u8, monitor: u8) {
         let actor = self.monitors.get(monitor).actor;
         let flow = self.burst.actives[usize::from(slot)].flow;
-        let own = self.monitors.iter().filter(|(_, m)| m.actor == actor).fold(0, |mask, (id, _)| mask | 1 << id);
+        let own = self
+            .monitors
+            .iter()
+            .filter(|(_, m)| m.actor == actor)
+            .fold(0, |mask, (id, _)| mask | 1 << id);
         let mask = self.monitors.set(self.table.hot(flow).set).mask & !own;
         self.table.hot_mut(flow).set = self.monitors.intern(mask);
     }
@@ -149,11 +162,15 @@ impl Shard {
         let readers = self.monitors.set(self.table.hot(flow).set).readers;
         for reader in members(readers) {
             let store = self.store(flow, side);
-            let len = self.burst.actives[usize::from(slot)].sides[side as usize].unread_below(floor, reader, store);
+            let len = self.burst.actives[usize::from(slot)].sides[side as usize]
+                .unread_below(floor, reader, store);
             if len == 0 {
                 continue;
             }
-            let event = Event::Error { side, error: StreamError::Overrun { len } };
+            let event = Event::Error {
+                side,
+                error: StreamError::Overrun { len },
+            };
             self.count_event(event);
             let asked = self.monitors.get(reader);
             if asked.events[Hook::End as usize].contains(EventSet::ERROR) {
@@ -199,13 +216,21 @@ impl Shard {
         let mut at = active.first_segment;
         while let Some(segment) = self.burst.segments.get(usize::from(at)) {
             at = segment.next;
-            let skip = keep_from.saturating_sub(segment.offset).min(u64::from(segment.len));
-            let (from, to) = (segment.at as usize + usize::try_from(skip).unwrap_or(0), (segment.at + segment.len) as usize);
+            let skip = keep_from
+                .saturating_sub(segment.offset)
+                .min(u64::from(segment.len));
+            let (from, to) = (
+                segment.at as usize + usize::try_from(skip).unwrap_or(0),
+                (segment.at + segment.len) as usize,
+            );
             let bytes = &run.bytes[usize::from(segment.packet)][from..to];
             let kept = store.put(blocks, segment.offset + skip, bytes);
             self.counters.copied_bytes += kept as u64;
             if kept < bytes.len() {
-                let (kept_to, end) = (segment.offset + skip + kept as u64, segment.offset + u64::from(segment.len));
+                let (kept_to, end) = (
+                    segment.offset + skip + kept as u64,
+                    segment.offset + u64::from(segment.len),
+                );
                 self.counters.bounds_hit += 1;
                 for reader in members(laggards) {
                     let lost = end - store.positions[usize::from(reader)].clamp(kept_to, end);

@@ -33,7 +33,13 @@ pub(super) enum Class {
 impl Class {
     pub(super) const COUNT: usize = 5;
     /// From the least to the most valuable.
-    const ALL: [Self; Self::COUNT] = [Self::Opening, Self::Closed, Self::Closing, Self::Datagram, Self::Established];
+    const ALL: [Self; Self::COUNT] = [
+        Self::Opening,
+        Self::Closed,
+        Self::Closing,
+        Self::Datagram,
+        Self::Established,
+    ];
 
     fn of(hot: &Hot) -> Self {
         if !hot.is_tcp() {
@@ -61,14 +67,21 @@ impl Shard {
     /// Whether a flow was idle for longer than its state allows.
     #[inline]
     pub(super) fn has_expired(&self, number: u32, clock: Timestamp) -> bool {
-        let idle = clock.as_nanos().saturating_sub(self.table.hot(number).clock.as_nanos());
-        idle > self.timeout_min_ns && self.timeout_ns(Class::of(self.table.hot(number))).is_some_and(|limit| idle > limit)
+        let idle = clock
+            .as_nanos()
+            .saturating_sub(self.table.hot(number).clock.as_nanos());
+        idle > self.timeout_min_ns
+            && self
+                .timeout_ns(Class::of(self.table.hot(number)))
+                .is_some_and(|limit| idle > limit)
     }
 
     /// Whether a SYN begins another connection: its number is not the one its sender began this connection with, or that
     /// connection has come to its end.
     fn reopens(&self, number: u32, packet: &Packet) -> bool {
-        let Transport::Tcp { seq, .. } = packet.transport else { return false };
+        let Transport::Tcp { seq, .. } = packet.transport else {
+            return false;
+        };
         let (hot, cold) = (self.table.hot(number), self.table.cold(number));
         let rare = cold.half(hot.side_of(packet.direction));
         rare.isn_known && rare.isn.0 != seq
@@ -87,10 +100,20 @@ impl Shard {
 
     /// Begins the flow of packet `i`, in the place of `old` if that is over. `None` where the packet begins none.
     #[inline(never)]
-    pub(super) fn begin(&mut self, run: &mut Run<'_>, i: usize, hash: u64, old: Option<u32>) -> Option<u32> {
+    pub(super) fn begin(
+        &mut self,
+        run: &mut Run<'_>,
+        i: usize,
+        hash: u64,
+        old: Option<u32>,
+    ) -> Option<u32> {
         let packet = &run.packets[i];
         if let Some(old) = old {
-            let reason = if self.has_expired(old, packet.clock) { EndReason::Timeout } else { EndReason::Reopened };
+            let reason = if self.has_expired(old, packet.clock) {
+                EndReason::Timeout
+            } else {
+                EndReason::Reopened
+            };
             self.remove(run, old, reason);
         }
         if let Transport::Tcp { flags, .. } = packet.transport
@@ -104,7 +127,8 @@ impl Shard {
             self.evict(run);
         }
         let (hot, mut cold) = first_state(packet);
-        cold.encapsulation = self.intern_encapsulation(&run.encapsulations[usize::from(packet.encapsulation)]);
+        cold.encapsulation =
+            self.intern_encapsulation(&run.encapsulations[usize::from(packet.encapsulation)]);
         cold.attached = self.matching_monitors(packet, run.bytes[i]);
         let class = Class::of(&hot);
         cold.class = class as u8;
@@ -113,7 +137,8 @@ impl Shard {
         self.table.hot_mut(number).set = self.monitors.intern(mask);
         self.classes.push_back(class as usize, number);
         if let Some(timeout) = self.timeout_ns(class) {
-            self.wheel.set(number, packet.clock.saturating_add_nanos(timeout));
+            self.wheel
+                .set(number, packet.clock.saturating_add_nanos(timeout));
         }
         self.counters.flows_started += 1;
         if mask == 0 {
@@ -190,12 +215,18 @@ impl Shard {
             return;
         }
         hot.flags.insert(Flags::CLOSED | Flags::CAREFUL);
-        cold.end = Some(if by_reset { EndReason::Reset } else { EndReason::Fin });
+        cold.end = Some(if by_reset {
+            EndReason::Reset
+        } else {
+            EndReason::Fin
+        });
     }
 
     /// Makes room in a full table: the oldest of the least valuable flows goes.
     fn evict(&mut self, run: &mut Run<'_>) {
-        let oldest = Class::ALL.into_iter().find_map(|class| self.classes.first(class as usize));
+        let oldest = Class::ALL
+            .into_iter()
+            .find_map(|class| self.classes.first(class as usize));
         if let Some(number) = oldest {
             self.counters.flows_evicted += 1;
             self.counters.bounds_hit += 1;
@@ -206,9 +237,13 @@ impl Shard {
     /// Removes flows whose timeout is over by the shard's clock.
     pub(super) fn reclaim(&mut self, run: &mut Run<'_>) {
         for _ in 0..RECLAIM_MAX {
-            let Some(number) = self.wheel.fire(self.clock) else { return };
+            let Some(number) = self.wheel.fire(self.clock) else {
+                return;
+            };
             let hot = self.table.hot(number);
-            let Some(timeout) = self.timeout_ns(Class::of(hot)) else { continue };
+            let Some(timeout) = self.timeout_ns(Class::of(hot)) else {
+                continue;
+            };
             let due = hot.clock.saturating_add_nanos(timeout);
             if due < self.clock {
                 self.remove(run, number, EndReason::Timeout);
@@ -240,7 +275,8 @@ impl Shard {
             self.drop_store(number, side);
         }
         self.wheel.cancel(number);
-        self.classes.remove(usize::from(self.table.cold(number).class), number);
+        self.classes
+            .remove(usize::from(self.table.cold(number).class), number);
         self.table.remove(number);
         self.counters.flows_removed += 1;
     }
@@ -283,7 +319,8 @@ fn first_state(packet: &Packet) -> (Hot, Cold) {
         };
     }
     let from_upper = packet.direction == Direction::Down;
-    hot.flags.set(Flags::CLIENT_UPPER, from_upper == from_client);
+    hot.flags
+        .set(Flags::CLIENT_UPPER, from_upper == from_client);
     hot.clock = packet.clock;
     hot.last = packet.timestamp;
     cold.first = packet.timestamp;

@@ -98,8 +98,13 @@ pub struct Timeouts {
 
 impl Timeouts {
     /// Every state has no timeout.
-    pub const NEVER: Self =
-        Self { opening_ns: None, established_ns: None, closing_ns: None, closed_ns: None, datagram_ns: None };
+    pub const NEVER: Self = Self {
+        opening_ns: None,
+        established_ns: None,
+        closing_ns: None,
+        closed_ns: None,
+        datagram_ns: None,
+    };
 }
 
 impl Default for Timeouts {
@@ -246,7 +251,11 @@ impl Shard {
 
     /// What the actor's `start` gets.
     pub fn start_actor(&mut self, actor: ActorId) -> ShardContext<'_> {
-        ShardContext { monitors: &mut self.monitors, actor, shard: self.config.shard }
+        ShardContext {
+            monitors: &mut self.monitors,
+            actor,
+            shard: self.config.shard,
+        }
     }
 
     /// Processes the packets of one burst; `bytes[i]` is the buffer packet `i` lies in.
@@ -260,8 +269,16 @@ impl Shard {
         encapsulations: &[Encapsulation],
         host: &mut dyn Host,
     ) {
-        assert!(packets.len() == bytes.len() && packets.len() <= limits::BURST, "a buffer a packet, one burst");
-        let mut run = Run { packets, bytes, encapsulations, host };
+        assert!(
+            packets.len() == bytes.len() && packets.len() <= limits::BURST,
+            "a buffer a packet, one burst"
+        );
+        let mut run = Run {
+            packets,
+            bytes,
+            encapsulations,
+            host,
+        };
         let mut hashes = [0; limits::BURST];
         let mut candidates = [None; limits::BURST];
         for (packet, hash) in packets.iter().zip(&mut hashes) {
@@ -272,7 +289,12 @@ impl Shard {
             *candidate = self.table.candidate(*hash);
         }
         self.prefetch_rare(packets, &candidates);
-        for (i, (hash, candidate)) in hashes.iter().zip(candidates).take(packets.len()).enumerate() {
+        for (i, (hash, candidate)) in hashes
+            .iter()
+            .zip(candidates)
+            .take(packets.len())
+            .enumerate()
+        {
             self.handle_packet(&mut run, i, *hash, candidate);
         }
         self.end_burst(&mut run);
@@ -300,16 +322,30 @@ impl Shard {
     /// Lets time pass: flows whose timeout is over are removed, a bounded number of them a call.
     pub fn handle_clock(&mut self, now: Timestamp, host: &mut dyn Host) {
         self.clock = self.clock.max(now);
-        self.reclaim(&mut Run { packets: &[], bytes: &[], encapsulations: &[], host });
+        self.reclaim(&mut Run {
+            packets: &[],
+            bytes: &[],
+            encapsulations: &[],
+            host,
+        });
     }
 
     /// Ends and removes every flow.
     pub fn finish(&mut self, host: &mut dyn Host) {
-        let mut run = Run { packets: &[], bytes: &[], encapsulations: &[], host };
+        let mut run = Run {
+            packets: &[],
+            bytes: &[],
+            encapsulations: &[],
+            host,
+        };
         let numbers: Vec<u32> = self.table.numbers().collect();
         for number in numbers {
             // The wheel may not have come to it yet: the reason must not depend on that.
-            let reason = if self.has_expired(number, self.clock) { EndReason::Timeout } else { EndReason::SourceEnd };
+            let reason = if self.has_expired(number, self.clock) {
+                EndReason::Timeout
+            } else {
+                EndReason::SourceEnd
+            };
             self.remove(&mut run, number, reason);
             self.burst.clear();
         }
@@ -378,7 +414,9 @@ impl Shard {
         hot.last = hot.last.max(packet.timestamp);
         let half = hot.half_mut(side);
         let (packets, packets_carry) = half.packets.overflowing_add(1);
-        let (header_bytes, header_carry) = half.header_bytes.overflowing_add(packet.ip_len - packet.payload_len);
+        let (header_bytes, header_carry) = half
+            .header_bytes
+            .overflowing_add(packet.ip_len - packet.payload_len);
         (half.packets, half.header_bytes) = (packets, header_bytes);
         if packets_carry || header_carry {
             let trouble = self.table.cold_mut(number).trouble_mut(side);
@@ -412,7 +450,11 @@ impl Shard {
                 continue;
             }
             let actor = asked.actor;
-            let view = context::PacketView { packet: &run.packets[i], bytes: run.bytes[i], sender };
+            let view = context::PacketView {
+                packet: &run.packets[i],
+                bytes: run.bytes[i],
+                sender,
+            };
             let mut context = self.context(run.bytes, slot, monitor);
             // Nothing is forwarded yet, so that a verdict has nothing to decide.
             let _: Verdict = run.host.on_packet(actor, &mut context, &view, hook);
@@ -428,7 +470,9 @@ impl Shard {
         self.count_event(event);
         self.show(run, slot, event, hook);
         let flow = self.burst.actives[usize::from(slot)].flow;
-        if self.monitors.set(self.table.hot(flow).set).events[Hook::End as usize].contains(event.set()) {
+        if self.monitors.set(self.table.hot(flow).set).events[Hook::End as usize]
+            .contains(event.set())
+        {
             self.burst.queue(slot, event);
         }
     }
@@ -438,7 +482,9 @@ impl Shard {
 #[inline]
 fn begins_or_ends(packet: &Packet) -> bool {
     match packet.transport {
-        Transport::Tcp { flags, .. } => flags.intersects(TcpFlags::SYN.union(TcpFlags::FIN).union(TcpFlags::RST)),
+        Transport::Tcp { flags, .. } => {
+            flags.intersects(TcpFlags::SYN.union(TcpFlags::FIN).union(TcpFlags::RST))
+        }
         Transport::Other => false,
     }
 }

@@ -60,7 +60,10 @@ pub struct Monitors {
 
 impl Default for Monitors {
     fn default() -> Self {
-        Self { monitors: ArrayVec::new(), sets: alloc::vec![Set::default()] }
+        Self {
+            monitors: ArrayVec::new(),
+            sets: alloc::vec![Set::default()],
+        }
     }
 }
 
@@ -83,7 +86,10 @@ impl Monitors {
         // At most 2^16 sets; in practice a handful, and the empty and the full one first.
         let known = self.sets.iter().position(|set| set.mask == mask);
         let at = known.unwrap_or_else(|| {
-            let mut set = Set { mask, ..Set::default() };
+            let mut set = Set {
+                mask,
+                ..Set::default()
+            };
             for (id, monitor) in self.iter().filter(|(id, _)| mask & 1 << id != 0) {
                 set.readers |= u16::from(monitor.is_reader()) << id;
                 set.retain = set.retain.max(monitor.retain);
@@ -105,7 +111,9 @@ impl Monitors {
 pub(crate) fn members(mask: u16) -> impl Iterator<Item = u8> {
     let mut left = mask;
     core::iter::from_fn(move || {
-        let id = u8::try_from(left.trailing_zeros()).ok().filter(|_| left != 0);
+        let id = u8::try_from(left.trailing_zeros())
+            .ok()
+            .filter(|_| left != 0);
         left &= left.wrapping_sub(1);
         id
     })
@@ -122,7 +130,16 @@ pub struct MonitorBuilder<'a> {
 impl<'a> MonitorBuilder<'a> {
     pub(crate) fn new(monitors: &'a mut Monitors, actor: ActorId, filter: Option<Filter>) -> Self {
         let events = [EventSet::empty(); 3];
-        Self { monitors, monitor: Monitor { actor, filter, events, packets: [false; 2], retain: 0 } }
+        Self {
+            monitors,
+            monitor: Monitor {
+                actor,
+                filter,
+                events,
+                packets: [false; 2],
+                retain: 0,
+            },
+        }
     }
 
     /// Asks for `events` at `hook`. May be called several times.
@@ -151,12 +168,16 @@ impl<'a> MonitorBuilder<'a> {
     /// # Errors
     /// [`OpenError`].
     pub fn open(self) -> Result<MonitorId, OpenError> {
-        let early = self.monitor.events[Hook::Send as usize] | self.monitor.events[Hook::Receive as usize];
+        let early =
+            self.monitor.events[Hook::Send as usize] | self.monitor.events[Hook::Receive as usize];
         if early.intersects(END_ONLY) {
             return Err(OpenError::BadHook);
         }
         let id = u8::try_from(self.monitors.monitors.len()).map_err(|_| OpenError::NoSocket)?;
-        self.monitors.monitors.try_push(self.monitor).map_err(|_| OpenError::NoSocket)?;
+        self.monitors
+            .monitors
+            .try_push(self.monitor)
+            .map_err(|_| OpenError::NoSocket)?;
         Ok(MonitorId(id))
     }
 }
@@ -166,7 +187,9 @@ mod tests {
     use super::*;
 
     fn open(monitors: &mut Monitors) -> Result<MonitorId, OpenError> {
-        MonitorBuilder::new(monitors, ActorId(0), None).on(Hook::End, EventSet::NEW_DATA).open()
+        MonitorBuilder::new(monitors, ActorId(0), None)
+            .on(Hook::End, EventSet::NEW_DATA)
+            .open()
     }
 
     #[test]
@@ -181,7 +204,8 @@ mod tests {
     #[test]
     fn end_events_are_refused_at_other_hooks() {
         let mut monitors = Monitors::default();
-        let builder = MonitorBuilder::new(&mut monitors, ActorId(0), None).on(Hook::Send, EventSet::NEW_DATA);
+        let builder =
+            MonitorBuilder::new(&mut monitors, ActorId(0), None).on(Hook::Send, EventSet::NEW_DATA);
         assert_eq!(builder.open(), Err(OpenError::BadHook));
     }
 
@@ -196,6 +220,9 @@ mod tests {
         assert_ne!(a, b);
         assert_eq!(monitors.intern(0), 0);
         assert_eq!(monitors.set(a).readers, 0b101);
-        assert_eq!(members(0b1001_0000_0000_0010).collect::<Vec<_>>(), [1, 12, 15]);
+        assert_eq!(
+            members(0b1001_0000_0000_0010).collect::<Vec<_>>(),
+            [1, 12, 15]
+        );
     }
 }

@@ -3,7 +3,8 @@
 use super::streams::Piece;
 use super::{Profile, Run, Shard};
 use crate::event::{Event, Hook, RetransmissionKind, Side, StreamError};
-use crate::flow::entry::{Flags, UNKNOWN};
+use crate::flow::entry::{Cold, Flags, Hot, UNKNOWN};
+use crate::stream::BurstSegment;
 use crate::tcp::{Input, Judged, Options, Seq, State, Window};
 use crate::wire::{Packet, TcpFlags, Transport};
 
@@ -24,9 +25,30 @@ struct Segment {
 
 impl Segment {
     fn of(packet: &Packet) -> Option<Self> {
-        let Transport::Tcp { seq, ack, window, flags, .. } = packet.transport else { return None };
-        let (len, captured, at) = (packet.payload_len, packet.payload_captured, packet.payload_at);
-        Some(Self { seq: Seq(seq), ack: Seq(ack), flags, window, len, captured, at })
+        let Transport::Tcp {
+            seq,
+            ack,
+            window,
+            flags,
+            ..
+        } = packet.transport
+        else {
+            return None;
+        };
+        let (len, captured, at) = (
+            packet.payload_len,
+            packet.payload_captured,
+            packet.payload_at,
+        );
+        Some(Self {
+            seq: Seq(seq),
+            ack: Seq(ack),
+            flags,
+            window,
+            len,
+            captured,
+            at,
+        })
     }
 
     fn is(&self, flags: TcpFlags) -> bool {
@@ -44,15 +66,26 @@ impl Segment {
 }
 
 /// Control bits that an ordinary segment may have besides ACK.
-const ORDINARY: TcpFlags = TcpFlags::PSH.union(TcpFlags::URG).union(TcpFlags::ECE).union(TcpFlags::CWR);
+const ORDINARY: TcpFlags = TcpFlags::PSH
+    .union(TcpFlags::URG)
+    .union(TcpFlags::ECE)
+    .union(TcpFlags::CWR);
 
 impl Shard {
     /// The ordinary segment of an open connection: acknowledges, and brings the next bytes in order or none at all. Returns
     /// false, with nothing changed, where the segment is of another kind.
     #[inline]
-    pub(super) fn handle_ordinary(&mut self, run: &mut Run<'_>, i: usize, number: u32, side: Side) -> bool {
+    pub(super) fn handle_ordinary(
+        &mut self,
+        run: &mut Run<'_>,
+        i: usize,
+        number: u32,
+        side: Side,
+    ) -> bool {
         let packet = &run.packets[i];
-        let Some(segment) = Segment::of(packet) else { return false };
+        let Some(segment) = Segment::of(packet) else {
+            return false;
+        };
         let hot = self.table.hot(number);
         let half = hot.half(side);
         let known = Flags::of(Flags::BASE, side) | Flags::of(Flags::ACKED, side);
@@ -69,8 +102,12 @@ impl Shard {
         }
         let set = self.monitors.set(hot.set);
         let hooked = set.packets != [false; 2];
-        let active = hooked || segment.len > 0 && set.keeps_bytes();
-        let slot = if active { self.activate(number, packet.timestamp) } else { 0 };
+        let active = hooked || segment.len > 0 && set.mask != 0;
+        let slot = if active {
+            self.activate(number, packet.timestamp)
+        } else {
+            0
+        };
         if hooked {
             self.packet_hook(run, slot, i, side, Hook::Send);
         }
@@ -88,7 +125,11 @@ impl Shard {
         let half = hot.half_mut(side);
         half.acked = half.acked.max(segment.ack);
         let edge = segment.ack.plus(u32::from(segment.window) << scale);
-        let (seen, letter) = if segment.len == 0 { (Flags::SENT_ACK, 'A') } else { (Flags::SENT_DATA, 'D') };
+        let (seen, letter) = if segment.len == 0 {
+            (Flags::SENT_ACK, 'A')
+        } else {
+            (Flags::SENT_DATA, 'D')
+        };
         let first = !hot.has(seen, side);
         hot.flags.insert(Flags::of(seen, side));
         hot.window_edge[side as usize] = hot.window_edge[side as usize].max(edge);
@@ -103,19 +144,26 @@ impl Shard {
         let offset = half.next;
         half.next += u64::from(segment.len);
         self.counters.stream_bytes += u64::from(segment.len);
-        let keeps_bytes = self.monitors.set(hot.set).keeps_bytes();
-        if keeps_bytes {
+        let set = hot.set;
+        self.note_new_data(slot, side, set, || {
             let packet = u8::try_from(i).unwrap_or(u8::MAX);
-            let run = crate::stream::BurstSegment { offset, packet, next: u16::MAX, at: segment.at, len: segment.len };
-            self.burst.push_segment(slot, side as usize, run);
-        }
+            BurstSegment {
+                offset,
+                packet,
+                next: u16::MAX,
+                at: segment.at,
+                len: segment.len,
+            }
+        });
     }
 
     /// Any segment, step by step.
     #[inline(never)]
     pub(super) fn handle_careful(&mut self, run: &mut Run<'_>, i: usize, number: u32) {
         let packet = &run.packets[i];
-        let Some(segment) = Segment::of(packet) else { return };
+        let Some(segment) = Segment::of(packet) else {
+            return;
+        };
         let slot = self.activate(number, packet.timestamp);
         let options = options_of(packet, run.bytes[i]);
         if segment.opens() {
@@ -132,9 +180,18 @@ impl Shard {
         if judged != Judged::Acceptable {
             self.table.cold_mut(number).trouble_mut(side).invalid += 1;
             self.counters.invalid_segments += 1;
-            self.raise(run, slot, Event::Error { side, error: StreamError::Invalid }, Hook::Receive);
+            self.raise(
+                run,
+                slot,
+                Event::Error {
+                    side,
+                    error: StreamError::Invalid,
+                },
+                Hook::Receive,
+            );
         }
-        let refused = judged != Judged::Acceptable && (self.config.profile == Profile::Receiver || segment.is(TcpFlags::RST));
+        let refused = judged != Judged::Acceptable
+            && (self.config.profile == Profile::Receiver || segment.is(TcpFlags::RST));
 
         self.count_repeated_control(run, slot, side, &segment);
         if !refused {
@@ -169,7 +226,8 @@ impl Shard {
     /// Where the client was only guessed from the first packet, and nothing was delivered yet, its SYN tells better.
     fn turn_if_opener_was_guessed(&mut self, number: u32, slot: u8, packet: &Packet) {
         let (hot, cold) = self.table.both_mut(number);
-        let untouched = hot.halves.iter().all(|half| half.next == 0) && !hot.flags.intersects(Flags::CAREFUL);
+        let untouched =
+            hot.halves.iter().all(|half| half.next == 0) && !hot.flags.intersects(Flags::CAREFUL);
         if cold.client_by != super::context::ClientBy::FirstPacket || !untouched {
             return;
         }
@@ -179,6 +237,7 @@ impl Shard {
             hot.window_edge.swap(0, 1);
             hot.halves.swap(0, 1);
             cold.halves.swap(0, 1);
+            cold.troubles.swap(0, 1);
             self.burst.actives[usize::from(slot)].sides.swap(0, 1);
         }
         cold.client_by = super::context::ClientBy::Syn;
@@ -191,18 +250,23 @@ impl Shard {
         let (hot, cold) = self.table.both_mut(number);
         let other = side.other();
         let is_reset = segment.is(TcpFlags::RST);
-        let untouched = hot.half(side).next == 0 && !hot.has(Flags::CAREFUL, side);
-        let rare = cold.half_mut(side);
-        if segment.is(TcpFlags::SYN) && (!rare.syn_seen || segment.seq != rare.isn) && untouched {
-            // The first SYN, or, as long as no byte counts from another, a SYN with another number.
-            hot.half_mut(side).base = segment.seq.plus(1);
-            hot.flags.insert(Flags::of(Flags::BASE, side));
-            rare.isn = segment.seq;
-            rare.isn_known = true;
+        if segment.is(TcpFlags::SYN) && begins_with(hot, cold, side, segment.seq) {
+            let rare = cold.half(side);
+            if rare.syn_seen {
+                let earlier = rare.isn;
+                let trouble = cold.trouble_mut(side);
+                (trouble.earlier_isn, trouble.earlier_isn_known) = (earlier, true);
+            }
+            set_isn(hot, cold, side, segment.seq);
             hot.set_scale(side, options.window_scale.unwrap_or(0));
         }
+        let rare = cold.half_mut(side);
         if !rare.isn_known {
-            rare.isn = if segment.is(TcpFlags::SYN) { segment.seq } else { segment.seq.plus(u32::MAX) };
+            rare.isn = if segment.is(TcpFlags::SYN) {
+                segment.seq
+            } else {
+                segment.seq.plus(u32::MAX)
+            };
             rare.isn_known = true;
         }
         let base_of_own = hot.has(Flags::BASE, side) || is_reset;
@@ -224,6 +288,14 @@ impl Shard {
         }
         if !is_reset {
             learn_window(hot, side, segment);
+            // Of two initial numbers, the one that the other side acknowledges is the one.
+            if is_untouched(hot, other) {
+                let trouble = cold.trouble(other);
+                let earlier = trouble.earlier_isn;
+                if trouble.earlier_isn_known && segment.ack == earlier.plus(1) {
+                    set_isn(hot, cold, other, earlier);
+                }
+            }
         }
     }
 
@@ -234,7 +306,13 @@ impl Shard {
         let next = half.base.at_offset(half.next);
         let known = hot.has(Flags::BASE, side) && hot.has(Flags::ACKED, other);
         if segment.is(TcpFlags::RST) {
-            return judge_reset(self.config.profile, hot, side, segment, known.then_some(next));
+            return judge_reset(
+                self.config.profile,
+                hot,
+                side,
+                segment,
+                known.then_some(next),
+            );
         }
         if let (Profile::Receiver, Some((value, _))) = (self.config.profile, options.timestamp) {
             // PAWS (RFC 7323, section 5.3).
@@ -251,10 +329,20 @@ impl Shard {
             return Judged::Acceptable;
         }
         let len = segment.len + u32::from(segment.is(TcpFlags::FIN));
-        Window { next, edge: hot.window_edge[other as usize] }.judge(segment.seq, len)
+        Window {
+            next,
+            edge: hot.window_edge[other as usize],
+        }
+        .judge(segment.seq, len)
     }
 
-    fn count_repeated_control(&mut self, run: &mut Run<'_>, slot: u8, side: Side, segment: &Segment) {
+    fn count_repeated_control(
+        &mut self,
+        run: &mut Run<'_>,
+        slot: u8,
+        side: Side,
+        segment: &Segment,
+    ) {
         let number = self.burst.actives[usize::from(slot)].flow;
         let rare = self.table.cold_mut(number).half_mut(side);
         let mut repeated_syn = false;
@@ -263,16 +351,23 @@ impl Shard {
             repeated_syn = rare.syn_seen && segment.seq == rare.isn;
             rare.syn_seen = true;
         }
-        rare.fin = rare.fin.saturating_add(u16::from(segment.is(TcpFlags::FIN)));
-        rare.rst = rare.rst.saturating_add(u16::from(segment.is(TcpFlags::RST)));
-        let quiet = !segment.flags.intersects(TcpFlags::SYN.union(TcpFlags::FIN).union(TcpFlags::RST));
+        rare.fin = rare
+            .fin
+            .saturating_add(u16::from(segment.is(TcpFlags::FIN)));
+        rare.rst = rare
+            .rst
+            .saturating_add(u16::from(segment.is(TcpFlags::RST)));
+        let quiet = !segment
+            .flags
+            .intersects(TcpFlags::SYN.union(TcpFlags::FIN).union(TcpFlags::RST));
         let zero_window = segment.window == 0 && quiet;
         if repeated_syn {
             self.repeated(run, slot, side, RetransmissionKind::Syn, 0);
         }
         let cold = self.table.cold_mut(number);
         if zero_window {
-            cold.trouble_mut(side).zero_windows += 1;
+            let trouble = cold.trouble_mut(side);
+            trouble.zero_windows = trouble.zero_windows.saturating_add(1);
             cold.note(side, 'W');
         }
         match (segment.is(TcpFlags::SYN), segment.is(TcpFlags::ACK)) {
@@ -303,9 +398,14 @@ impl Shard {
             return self.input(run, slot, side, Input::SendReset, Hook::Send);
         }
         if segment.is(TcpFlags::SYN) {
-            let input = if segment.is(TcpFlags::ACK) { Input::SendSynAck } else { Input::SendSyn };
+            let input = if segment.is(TcpFlags::ACK) {
+                Input::SendSynAck
+            } else {
+                Input::SendSyn
+            };
             self.input(run, slot, side, input, Hook::Send);
-        } else if segment.is(TcpFlags::ACK) && !self.table.cold(number).half(side.other()).syn_seen {
+        } else if segment.is(TcpFlags::ACK) && !self.table.cold(number).half(side.other()).syn_seen
+        {
             self.input(run, slot, side, Input::SendAck, Hook::Send);
         }
         if segment.is(TcpFlags::FIN) {
@@ -314,7 +414,14 @@ impl Shard {
     }
 
     /// The emulated receiver of a segment that `side` sent: acknowledgment first, then data, then FIN.
-    fn update_receiver(&mut self, run: &mut Run<'_>, slot: u8, side: Side, segment: &Segment, i: usize) {
+    fn update_receiver(
+        &mut self,
+        run: &mut Run<'_>,
+        slot: u8,
+        side: Side,
+        segment: &Segment,
+        i: usize,
+    ) {
         let number = self.burst.actives[usize::from(slot)].flow;
         let receiver = side.other();
         if segment.is(TcpFlags::RST) {
@@ -338,16 +445,23 @@ impl Shard {
     fn acknowledged(&mut self, run: &mut Run<'_>, slot: u8, receiver: Side, segment: &Segment) {
         let number = self.burst.actives[usize::from(slot)].flow;
         let hot = self.table.hot(number);
-        let base = hot.has(Flags::BASE, receiver).then(|| hot.half(receiver).base);
+        let base = hot
+            .has(Flags::BASE, receiver)
+            .then(|| hot.half(receiver).base);
         // Its own numbers may not have been captured: then any acknowledgment will do.
         let of_syn = base.is_none_or(|base| {
             let highest = base.at_offset(self.highest(number, receiver));
             !base.is_after(segment.ack) && !segment.ack.is_after(highest.plus(1))
         });
         let fin_at = self.table.cold(number).half(receiver).fin_at;
-        let of_fin = fin_at != UNKNOWN && base.is_some_and(|base| segment.ack.is_after(base.at_offset(fin_at)));
+        let of_fin = fin_at != UNKNOWN
+            && base.is_some_and(|base| segment.ack.is_after(base.at_offset(fin_at)));
         if of_syn {
-            let input = if segment.is(TcpFlags::SYN) { Input::ReceiveSynAck } else { Input::ReceiveAckOfSyn };
+            let input = if segment.is(TcpFlags::SYN) {
+                Input::ReceiveSynAck
+            } else {
+                Input::ReceiveAckOfSyn
+            };
             self.input(run, slot, receiver, input, Hook::Receive);
         }
         if of_fin {
@@ -357,14 +471,20 @@ impl Shard {
 
     /// Largest stream offset seen of a side.
     fn highest(&self, number: u32, side: Side) -> u64 {
-        self.table.hot(number).half(side).next.max(self.table.cold(number).half(side).highest)
+        self.table
+            .hot(number)
+            .half(side)
+            .next
+            .max(self.table.cold(number).half(side).highest)
     }
 
     /// Finds where the payload and the FIN of a segment stand in the stream, and takes them in.
     fn place(&mut self, run: &mut Run<'_>, slot: u8, side: Side, segment: &Segment, i: usize) {
         let number = self.burst.actives[usize::from(slot)].flow;
         let closed = self.table.hot(number).flags.contains(Flags::CLOSED);
-        if !self.table.hot(number).has(Flags::BASE, side) || closed && self.config.profile == Profile::Receiver {
+        if !self.table.hot(number).has(Flags::BASE, side)
+            || closed && self.config.profile == Profile::Receiver
+        {
             return;
         }
         let highest = self.highest(number, side);
@@ -381,21 +501,38 @@ impl Shard {
         if segment.is(TcpFlags::FIN) {
             self.place_fin(run, slot, side, end);
         }
-        if segment.len == 0 && start == next.cast_signed() - 1 && segment.flags.difference(ORDINARY) == TcpFlags::ACK {
+        if segment.len == 0
+            && start == next.cast_signed() - 1
+            && segment.flags.difference(ORDINARY) == TcpFlags::ACK
+        {
             self.repeated(run, slot, side, RetransmissionKind::KeepAlive, 0);
         }
         let captured_end = start + i64::from(segment.captured);
-        let (Ok(from), Ok(end)) = (u64::try_from(start.max(0)), u64::try_from(captured_end)) else { return };
+        let (Ok(from), Ok(end)) = (u64::try_from(start.max(0)), u64::try_from(captured_end)) else {
+            return;
+        };
         if from < end {
             let skipped = u32::try_from(from.cast_signed() - start).unwrap_or(0);
             let packet = u8::try_from(i).unwrap_or(u8::MAX);
-            self.accept(run, slot, side, Piece { start: from, end, packet, at: segment.at + skipped });
+            self.accept(
+                run,
+                slot,
+                side,
+                Piece {
+                    start: from,
+                    end,
+                    packet,
+                    at: segment.at + skipped,
+                },
+            );
         }
     }
 
     fn place_fin(&mut self, run: &mut Run<'_>, slot: u8, side: Side, end: i64) {
         let number = self.burst.actives[usize::from(slot)].flow;
-        let Ok(fin_at) = u64::try_from(end) else { return };
+        let Ok(fin_at) = u64::try_from(end) else {
+            return;
+        };
         let (hot, cold) = self.table.both_mut(number);
         let rare = cold.half_mut(side);
         if rare.fin_at == UNKNOWN {
@@ -445,10 +582,41 @@ impl Shard {
     }
 }
 
+/// Whether no byte of `side` counts from its present offset 0 yet, so that this may still move.
+fn is_untouched(hot: &Hot, side: Side) -> bool {
+    hot.half(side).next == 0 && !hot.has(Flags::STORED, side)
+}
+
+/// Whether a SYN with number `seq` tells where the stream of `side` begins: the first one does, and one with another number
+/// as long as the other side has not acknowledged the first.
+fn begins_with(hot: &Hot, cold: &Cold, side: Side, seq: Seq) -> bool {
+    let (rare, other) = (cold.half(side), side.other());
+    let settled = hot.has(Flags::ACKED, other) && hot.half(other).acked == rare.isn.plus(1);
+    is_untouched(hot, side) && (!rare.syn_seen || seq != rare.isn && !settled)
+}
+
+/// Moves offset 0 of `side` to the byte behind its initial number `isn`.
+fn set_isn(hot: &mut Hot, cold: &mut Cold, side: Side, isn: Seq) {
+    let (half, rare) = (hot.half_mut(side), cold.half_mut(side));
+    if rare.fin_at != UNKNOWN {
+        let distance = half.base.at_offset(rare.fin_at).distance_from(isn.plus(1));
+        rare.fin_at = u64::try_from(distance).unwrap_or(UNKNOWN);
+    }
+    half.base = isn.plus(1);
+    rare.highest = 0;
+    rare.isn = isn;
+    rare.isn_known = true;
+    hot.flags.insert(Flags::of(Flags::BASE, side));
+}
+
 /// Takes the acknowledgment number and the window of a segment.
-fn learn_window(hot: &mut crate::flow::entry::Hot, side: Side, segment: &Segment) {
+fn learn_window(hot: &mut Hot, side: Side, segment: &Segment) {
     // The window of a SYN is not scaled (RFC 7323, section 2.2).
-    let scale = if segment.is(TcpFlags::SYN) { 0 } else { hot.scale(side) };
+    let scale = if segment.is(TcpFlags::SYN) {
+        0
+    } else {
+        hot.scale(side)
+    };
     let edge = segment.ack.plus(u32::from(segment.window) << scale);
     if hot.has(Flags::ACKED, side) {
         let half = hot.half_mut(side);
@@ -464,7 +632,7 @@ fn learn_window(hot: &mut crate::flow::entry::Hot, side: Side, segment: &Segment
 /// Judges a RST sent by `side`, whose next expected number is `next` where it is known.
 fn judge_reset(
     profile: Profile,
-    hot: &crate::flow::entry::Hot,
+    hot: &Hot,
     side: Side,
     segment: &Segment,
     next: Option<Seq>,
@@ -473,10 +641,19 @@ fn judge_reset(
     if hot.states[other as usize] == State::SynSent {
         // In answer to a SYN only the acknowledgment counts (RFC 9293, section 3.10.7.3).
         let answers = segment.is(TcpFlags::ACK) && segment.ack == hot.half(other).base;
-        return if answers { Judged::Acceptable } else { Judged::BadReset };
+        return if answers {
+            Judged::Acceptable
+        } else {
+            Judged::BadReset
+        };
     }
-    let Some(next) = next else { return Judged::Acceptable };
-    let window = Window { next, edge: hot.window_edge[other as usize].max(next) };
+    let Some(next) = next else {
+        return Judged::Acceptable;
+    };
+    let window = Window {
+        next,
+        edge: hot.window_edge[other as usize].max(next),
+    };
     match profile {
         Profile::Receiver => window.judge_reset(segment.seq),
         Profile::Record => window.judge_reset_in_window(segment.seq),
@@ -484,8 +661,11 @@ fn judge_reset(
 }
 
 fn options_of(packet: &Packet, bytes: &[u8]) -> Options {
-    let Transport::Tcp { options_len, .. } = packet.transport else { return Options::default() };
+    let Transport::Tcp { options_len, .. } = packet.transport else {
+        return Options::default();
+    };
     let start = packet.transport_at as usize + 20;
-    bytes.get(start..start + usize::from(options_len)).map_or_else(Options::default, Options::parse)
+    bytes
+        .get(start..start + usize::from(options_len))
+        .map_or_else(Options::default, Options::parse)
 }
-

@@ -24,7 +24,12 @@ impl Piece {
     /// The part from offset `start` to offset `end`.
     fn part(self, start: u64, end: u64) -> Self {
         let skip = u32::try_from(start - self.start).unwrap_or(0);
-        Self { start, end, at: self.at + skip, ..self }
+        Self {
+            start,
+            end,
+            at: self.at + skip,
+            ..self
+        }
     }
 
     fn len(self) -> u32 {
@@ -69,7 +74,8 @@ impl Shard {
 
     /// Whether bytes of `side` wait behind a hole.
     pub(super) fn waits(&self, number: u32, side: Side) -> bool {
-        self.store(number, side).is_some_and(|store| !store.ahead.is_empty())
+        self.store(number, side)
+            .is_some_and(|store| !store.ahead.is_empty())
     }
 
     /// Moves the next expected byte of `side` on to `next`, keeping the payload count what it was.
@@ -81,52 +87,94 @@ impl Shard {
         half.next = next;
     }
 
-    /// Takes one captured piece of payload into the stream of `side`. What of it was there before does not count again.
+    /// Takes one captured piece of payload into the stream of `side`. What of it was there before does not count again, and is
+    /// reported once.
     pub(super) fn accept(&mut self, run: &mut Run<'_>, slot: u8, side: Side, piece: Piece) {
         let number = self.burst.actives[usize::from(slot)].flow;
-        let Some(mut piece) = self.without_repetition(run, slot, side, piece) else { return };
+        let is_probe = piece.len() == 1 && piece.end == self.table.hot(number).half(side).next;
+        let repeated = self.place_piece(run, slot, side, piece);
+        if repeated > 0 {
+            self.table
+                .cold_mut(number)
+                .trouble_mut(side)
+                .retransmitted_bytes += u64::from(repeated);
+            let kind = if is_probe {
+                RetransmissionKind::KeepAlive
+            } else {
+                RetransmissionKind::Data
+            };
+            self.repeated(run, slot, side, kind, repeated);
+        }
+    }
+
+    /// Puts a piece where it belongs; returns how many of its bytes were there before.
+    fn place_piece(&mut self, run: &mut Run<'_>, slot: u8, side: Side, mut piece: Piece) -> u32 {
+        let number = self.burst.actives[usize::from(slot)].flow;
+        let mut repeated = self.cut_old(number, side, &mut piece);
         if piece.start > self.table.hot(number).half(side).next {
             self.counters.out_of_order += 1;
             self.table.cold_mut(number).trouble_mut(side).out_of_order += 1;
             self.make_room(run, slot, side, piece);
             // What waited behind the skipped holes may have had a part of it.
-            let Some(rest) = self.without_repetition(run, slot, side, piece) else { return };
-            piece = rest;
+            repeated += self.cut_old(number, side, &mut piece);
         }
         if piece.start > self.table.hot(number).half(side).next {
-            self.accept_ahead(run, slot, side, piece);
+            repeated + self.accept_ahead(run, slot, side, piece)
         } else {
-            self.accept_in_order(run, slot, side, piece);
+            repeated + self.accept_in_order(run, slot, side, piece)
         }
     }
 
-    /// Reports the part of a piece that lies below the next expected byte; returns the rest, if there is any.
-    fn without_repetition(&mut self, run: &mut Run<'_>, slot: u8, side: Side, piece: Piece) -> Option<Piece> {
-        let number = self.burst.actives[usize::from(slot)].flow;
-        let next = self.table.hot(number).half(side).next;
-        if piece.start < next {
-            self.repeat(run, slot, side, piece.part(piece.start, piece.end.min(next)));
+    /// Cuts off the part of a piece that lies below the next expected byte: late for a skipped hole, or a repetition. Returns
+    /// how many bytes were a repetition.
+    fn cut_old(&mut self, number: u32, side: Side, piece: &mut Piece) -> u32 {
+        let hot = self.table.hot(number);
+        let (next, stored) = (hot.half(side).next, hot.has(Flags::STORED, side));
+        if piece.start >= next {
+            return 0;
         }
-        (piece.end > next).then(|| piece.part(piece.start.max(next), piece.end))
+        let old = piece.part(piece.start, piece.end.min(next));
+        *piece = piece.part(old.end, piece.end);
+        let late = if stored {
+            self.make_store(number, side)
+                .0
+                .skipped
+                .remove(old.start, old.end)
+        } else {
+            0
+        };
+        if late > 0 {
+            self.table.cold_mut(number).trouble_mut(side).late_bytes += late;
+            self.counters.late_bytes += late;
+        }
+        u32::try_from(u64::from(old.len()) - late).unwrap_or(0)
     }
 
-    /// Takes a piece that begins at the next expected byte, and what waited for it.
-    fn accept_in_order(&mut self, run: &mut Run<'_>, slot: u8, side: Side, piece: Piece) {
+    /// Takes a piece that begins at the next expected byte, and what waited for it; returns how many of its bytes waited.
+    fn accept_in_order(&mut self, run: &mut Run<'_>, slot: u8, side: Side, piece: Piece) -> u32 {
         let number = self.burst.actives[usize::from(slot)].flow;
         let mut at = piece.start;
+        let mut repeated = 0;
         while at < piece.end {
-            let waiting = self.store(number, side).and_then(|store| store.ahead.first());
-            let (first, end) = waiting.filter(|(first, _)| *first < piece.end).unwrap_or((piece.end, piece.end));
+            let waiting = self
+                .store(number, side)
+                .and_then(|store| store.ahead.first());
+            let (first, end) = waiting
+                .filter(|(first, _)| *first < piece.end)
+                .unwrap_or((piece.end, piece.end));
             if at < first {
                 self.deliver_in_order(number, slot, side, piece.part(at, first));
             }
             let overlap_end = end.min(piece.end);
             if first < overlap_end {
-                self.overlap(run, slot, side, piece.part(first, overlap_end));
+                let overlap = piece.part(first, overlap_end);
+                self.overlap(run, slot, side, overlap);
+                repeated += overlap.len();
             }
             at = overlap_end;
             self.absorb(slot, side);
         }
+        repeated
     }
 
     /// Adds bytes that nothing overlaps at the next expected offset.
@@ -135,10 +183,32 @@ impl Shard {
         let len = piece.len();
         self.counters.stream_bytes += u64::from(len);
         self.move_next(number, side, piece.end);
-        if self.monitors.set(self.table.hot(number).set).keeps_bytes() {
-            let segment =
-                BurstSegment { offset: piece.start, packet: piece.packet, next: u16::MAX, at: piece.at, len };
-            self.burst.push_segment(slot, side as usize, segment);
+        let set = self.table.hot(number).set;
+        let segment = BurstSegment {
+            offset: piece.start,
+            packet: piece.packet,
+            next: u16::MAX,
+            at: piece.at,
+            len,
+        };
+        self.note_new_data(slot, side, set, || segment);
+    }
+
+    /// Notes that a side grew, for the event, and where its bytes lie if anybody reads them. Nobody at all hears of flows
+    /// without monitors.
+    #[inline]
+    pub(super) fn note_new_data(
+        &mut self,
+        slot: u8,
+        side: Side,
+        set: u16,
+        segment: impl FnOnce() -> BurstSegment,
+    ) {
+        let set = self.monitors.set(set);
+        if set.keeps_bytes() {
+            self.burst.push_segment(slot, side as usize, segment());
+        } else if set.mask != 0 {
+            self.burst.actives[usize::from(slot)].sides[side as usize].grew = true;
         }
     }
 
@@ -162,8 +232,8 @@ impl Shard {
         }
     }
 
-    /// Keeps a piece that lies behind a hole.
-    fn accept_ahead(&mut self, run: &mut Run<'_>, slot: u8, side: Side, piece: Piece) {
+    /// Keeps a piece that lies behind a hole; returns how many of its bytes waited there before.
+    fn accept_ahead(&mut self, run: &mut Run<'_>, slot: u8, side: Side, piece: Piece) -> u32 {
         let number = self.burst.actives[usize::from(slot)].flow;
         let hot = self.table.hot_mut(number);
         hot.flags.insert(Flags::of(Flags::CAREFUL, side));
@@ -185,6 +255,7 @@ impl Shard {
         if present > 0 {
             self.overlap(run, slot, side, piece);
         }
+        u32::try_from(present).unwrap_or(u32::MAX)
     }
 
     /// Skips holes until `piece` fits within the bounds of what may wait, or is itself in order.
@@ -196,7 +267,11 @@ impl Shard {
             }
             let len = piece.end - piece.start;
             let (bytes, holes, opens) = match self.store(number, side) {
-                Some(store) => (store.ahead.bytes(), store.ahead.holes(), store.ahead.opens_hole(piece.start, piece.end)),
+                Some(store) => (
+                    store.ahead.bytes(),
+                    store.ahead.holes(),
+                    store.ahead.opens_hole(piece.start, piece.end),
+                ),
                 None => (0, 0, true),
             };
             let fits = bytes + len <= self.config.out_of_order_bytes_max as u64
@@ -217,7 +292,9 @@ impl Shard {
         let number = self.burst.actives[usize::from(slot)].flow;
         let next = self.table.hot(number).half(side).next;
         let store = self.store(number, side);
-        let to = store.and_then(|store| store.ahead.first()).map_or(limit, |(first, _)| first.min(limit));
+        let to = store
+            .and_then(|store| store.ahead.first())
+            .map_or(limit, |(first, _)| first.min(limit));
         let len = to - next;
         self.move_next(number, side, to);
         let trouble = self.table.cold_mut(number).trouble_mut(side);
@@ -230,7 +307,10 @@ impl Shard {
         self.table.cold_mut(number).note(side, 'G');
         self.counters.gaps += 1;
         self.counters.gap_bytes += len;
-        let event = Event::Error { side, error: StreamError::Gap { offset: next, len } };
+        let event = Event::Error {
+            side,
+            error: StreamError::Gap { offset: next, len },
+        };
         self.count_event(event);
         self.show(run, slot, event, Hook::Receive);
         self.show(run, slot, event, Hook::End);
@@ -238,39 +318,34 @@ impl Shard {
         self.absorb(slot, side);
     }
 
-    /// Bytes that lie wholly below the next expected one: late for a skipped hole, or a repetition.
-    fn repeat(&mut self, run: &mut Run<'_>, slot: u8, side: Side, piece: Piece) {
-        let number = self.burst.actives[usize::from(slot)].flow;
-        let next = self.table.hot(number).half(side).next;
-        let stored = self.table.hot(number).has(Flags::STORED, side);
-        let late = if stored { self.make_store(number, side).0.skipped.remove(piece.start, piece.end) } else { 0 };
-        let trouble = self.table.cold_mut(number).trouble_mut(side);
-        trouble.late_bytes += late;
-        self.counters.late_bytes += late;
-        let repeated = u32::try_from(u64::from(piece.len()) - late).unwrap_or(0);
-        if repeated == 0 {
-            return;
-        }
-        trouble.retransmitted_bytes += u64::from(repeated);
-        let is_probe = piece.len() == 1 && piece.end == next;
-        self.repeated(run, slot, side, if is_probe { RetransmissionKind::KeepAlive } else { RetransmissionKind::Data }, repeated);
-    }
-
     /// Counts and reports a repetition.
-    pub(super) fn repeated(&mut self, run: &mut Run<'_>, slot: u8, side: Side, kind: RetransmissionKind, len: u32) {
+    pub(super) fn repeated(
+        &mut self,
+        run: &mut Run<'_>,
+        slot: u8,
+        side: Side,
+        kind: RetransmissionKind,
+        len: u32,
+    ) {
         let number = self.burst.actives[usize::from(slot)].flow;
         let cold = self.table.cold_mut(number);
         if kind == RetransmissionKind::KeepAlive {
-            cold.trouble_mut(side).keep_alives += 1;
+            let trouble = cold.trouble_mut(side);
+            trouble.keep_alives = trouble.keep_alives.saturating_add(1);
         } else {
             cold.trouble_mut(side).retransmissions += 1;
             cold.note(side, 'T');
             self.counters.retransmissions += 1;
         }
-        self.raise(run, slot, Event::Retransmission { side, kind, len }, Hook::Receive);
+        self.raise(
+            run,
+            slot,
+            Event::Retransmission { side, kind, len },
+            Hook::Receive,
+        );
     }
 
-    /// Bytes that overlap others waiting behind a hole: counted, compared, and decided by the policy.
+    /// Bytes that overlap others waiting behind a hole: compared, and decided by the policy.
     fn overlap(&mut self, run: &mut Run<'_>, slot: u8, side: Side, piece: Piece) {
         let number = self.burst.actives[usize::from(slot)].flow;
         let rare = self.table.cold_mut(number).half_mut(side);
@@ -281,17 +356,29 @@ impl Shard {
             store.overwrite(blocks, piece.start, bytes);
         }
         if let Some((offset, len)) = differing {
-            self.table.cold_mut(number).trouble_mut(side).overlap_differs_bytes += u64::from(len);
-            self.raise(run, slot, Event::Error { side, error: StreamError::OverlapDiffers { offset, len } }, Hook::Receive);
+            self.table
+                .cold_mut(number)
+                .trouble_mut(side)
+                .overlap_differs_bytes += u64::from(len);
+            self.raise(
+                run,
+                slot,
+                Event::Error {
+                    side,
+                    error: StreamError::OverlapDiffers { offset, len },
+                },
+                Hook::Receive,
+            );
         }
-        self.repeated(run, slot, side, RetransmissionKind::Data, piece.len());
     }
 
     /// Skips the holes of `side` that an acknowledgment has covered for long enough.
     pub(super) fn skip_covered(&mut self, run: &mut Run<'_>, slot: u8, side: Side, now: Timestamp) {
         let number = self.burst.actives[usize::from(slot)].flow;
         while self.waits(number, side) {
-            let covered = self.store(number, side).and_then(|store| store.ahead.first_covered());
+            let covered = self
+                .store(number, side)
+                .and_then(|store| store.ahead.first_covered());
             let over = |since| now.since(since).as_nanos() >= u128::from(self.config.gap_grace_ns);
             if !covered.is_some_and(over) {
                 return;
@@ -305,18 +392,27 @@ impl Shard {
     pub(super) fn cover(&mut self, number: u32, side: Side, now: Timestamp) {
         let hot = self.table.hot(number);
         let half = hot.half(side);
-        let distance = hot.half(side.other()).acked.distance_from(half.base.at_offset(half.next));
-        let (Ok(distance), true) = (u64::try_from(distance), self.waits(number, side)) else { return };
+        let distance = hot
+            .half(side.other())
+            .acked
+            .distance_from(half.base.at_offset(half.next));
+        let (Ok(distance), true) = (u64::try_from(distance), self.waits(number, side)) else {
+            return;
+        };
         let acknowledged = half.next + distance;
-        self.make_store(number, side).0.ahead.acknowledge(acknowledged, now);
+        self.make_store(number, side)
+            .0
+            .ahead
+            .acknowledge(acknowledged, now);
     }
 
     /// Lets a side take the ordinary path again once nothing of it needs care.
     pub(super) fn relax(&mut self, number: u32, side: Side) {
         let waits = self.waits(number, side);
         let (hot, cold) = self.table.both_mut(number);
-        let needs_care =
-            waits || cold.half(side).fin_at != crate::flow::entry::UNKNOWN || hot.flags.contains(Flags::CLOSED);
+        let needs_care = waits
+            || cold.half(side).fin_at != crate::flow::entry::UNKNOWN
+            || hot.flags.contains(Flags::CLOSED);
         hot.flags.set(Flags::of(Flags::CAREFUL, side), needs_care);
     }
 
@@ -327,7 +423,10 @@ impl Shard {
             while self.waits(number, side) {
                 self.skip_hole(run, slot, side, u64::MAX);
             }
-            let (fin_at, next) = (self.table.cold(number).half(side).fin_at, self.table.hot(number).half(side).next);
+            let (fin_at, next) = (
+                self.table.cold(number).half(side).fin_at,
+                self.table.hot(number).half(side).next,
+            );
             // A FIN further off than half the window space says nothing about the stream.
             if fin_at != crate::flow::entry::UNKNOWN && fin_at > next && fin_at - next < 1 << 30 {
                 self.skip_hole(run, slot, side, fin_at);

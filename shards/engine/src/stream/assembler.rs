@@ -82,24 +82,42 @@ impl Assembler {
     fn replace(&mut self, from: usize, to: usize, start: u64, end: u64) {
         match self.ranges.get(from..to) {
             Some([first, .., last]) => {
-                let merged = Range { start: first.start.min(start), end: last.end.max(end), covered: first.covered };
+                let merged = Range {
+                    start: first.start.min(start),
+                    end: last.end.max(end),
+                    covered: first.covered,
+                };
                 self.ranges[from] = merged;
                 self.ranges.drain(from + 1..to);
             }
             Some([only]) => {
-                let merged = Range { start: only.start.min(start), end: only.end.max(end), ..*only };
+                let merged = Range {
+                    start: only.start.min(start),
+                    end: only.end.max(end),
+                    ..*only
+                };
                 self.ranges[from] = merged;
             }
             _ => {
                 // A new range divides a hole: what covered the whole of it covers both parts.
                 let covered = self.ranges.get(from).and_then(|range| range.covered);
-                self.ranges.insert(from, Range { start, end, covered });
+                self.ranges.insert(
+                    from,
+                    Range {
+                        start,
+                        end,
+                        covered,
+                    },
+                );
             }
         }
     }
 
     /// Takes `start..end` out, as far as it is present, and returns how many bytes that was.
     pub fn remove(&mut self, start: u64, end: u64) -> u64 {
+        if start >= end {
+            return 0;
+        }
         let from = self.ranges.partition_point(|range| range.end <= start);
         let to = from + self.ranges[from..].partition_point(|range| range.start < end);
         let mut left = arrayvec::ArrayVec::<Range, 2>::new();
@@ -107,10 +125,16 @@ impl Assembler {
         for range in &self.ranges[from..to] {
             removed += range.end.min(end) - range.start.max(start);
             if range.start < start {
-                left.push(Range { end: start, ..*range });
+                left.push(Range {
+                    end: start,
+                    ..*range
+                });
             }
             if range.end > end {
-                left.push(Range { start: end, ..*range });
+                left.push(Range {
+                    start: end,
+                    ..*range
+                });
             }
         }
         self.ranges.splice(from..to, left);
@@ -131,7 +155,11 @@ impl Assembler {
 
     /// Notes that everything below `acknowledged` was acknowledged by `now`.
     pub fn acknowledge(&mut self, acknowledged: u64, now: Timestamp) {
-        for range in self.ranges.iter_mut().take_while(|range| range.start <= acknowledged) {
+        for range in self
+            .ranges
+            .iter_mut()
+            .take_while(|range| range.start <= acknowledged)
+        {
             range.covered.get_or_insert(now);
         }
     }
@@ -195,7 +223,7 @@ mod tests {
         fn removal_leaves_the_rest(
             ranges in proptest::collection::vec((0..200_u64, 1..30_u64), 1..20),
             start in 0..200_u64,
-            len in 1..90_u64,
+            len in 0..90_u64,
         ) {
             let mut assembler = Assembler::default();
             let mut map = [false; 300];
@@ -209,7 +237,7 @@ mod tests {
             map[cut].fill(false);
             prop_assert_eq!(assembler.bytes(), map.iter().filter(|b| **b).count() as u64);
             for (a, b) in assembler.iter() {
-                prop_assert!(a < b && (a..b).all(|o| map[o as usize]));
+                prop_assert!(a < b && (a..b).all(|o| map[o as usize]) && !map[b as usize]);
             }
         }
     }
@@ -224,7 +252,11 @@ mod tests {
         assembler.acknowledge(35, at(9));
         assert_eq!(assembler.first_covered(), Some(at(5)));
         assembler.insert(4, 6, |_, _| {});
-        assert_eq!(assembler.first_covered(), Some(at(5)), "both parts of a divided hole were covered then");
+        assert_eq!(
+            assembler.first_covered(),
+            Some(at(5)),
+            "both parts of a divided hole were covered then"
+        );
         assert_eq!(assembler.take_reached(3), None);
         assert_eq!(assembler.take_reached(4), Some(6));
         assert_eq!(assembler.take_reached(10), Some(20));

@@ -23,7 +23,11 @@ pub(crate) struct Blocks {
 impl Blocks {
     /// No memory yet; at most `bytes_max` later.
     pub(crate) fn new(bytes_max: usize) -> Self {
-        Self { chunks: Vec::new(), free: Vec::new(), blocks_max: bytes_max / BLOCK_BYTES }
+        Self {
+            chunks: Vec::new(),
+            free: Vec::new(),
+            blocks_max: bytes_max / BLOCK_BYTES,
+        }
     }
 
     /// A block, with whatever was in it before; `None` where the bound is reached.
@@ -37,7 +41,8 @@ impl Blocks {
         if numbers.is_empty() {
             return None;
         }
-        self.chunks.push(alloc::vec![0; CHUNK_BLOCKS * BLOCK_BYTES].into_boxed_slice());
+        self.chunks
+            .push(alloc::vec![0; CHUNK_BLOCKS * BLOCK_BYTES].into_boxed_slice());
         self.free.extend(numbers.rev().map(BlockId));
         self.free.pop()
     }
@@ -71,7 +76,10 @@ impl Blocks {
     }
 
     fn place(block: BlockId) -> (usize, usize) {
-        (block.0 as usize / CHUNK_BLOCKS, block.0 as usize % CHUNK_BLOCKS * BLOCK_BYTES)
+        (
+            block.0 as usize / CHUNK_BLOCKS,
+            block.0 as usize % CHUNK_BLOCKS * BLOCK_BYTES,
+        )
     }
 }
 
@@ -88,7 +96,12 @@ mod tests {
         for (block, mark) in taken.iter().zip(0..) {
             blocks.bytes_mut(*block).fill(mark);
         }
-        assert!(taken.iter().zip(0..).all(|(block, mark)| blocks.bytes(*block).iter().all(|b| *b == mark)));
+        assert!(
+            taken
+                .iter()
+                .zip(0..)
+                .all(|(block, mark)| blocks.bytes(*block).iter().all(|b| *b == mark))
+        );
         for block in taken {
             blocks.give(block);
         }

@@ -45,12 +45,20 @@ impl Sources<'_> {
     /// Moves a position that stands at the edge of a skipped hole over it, and finds where the bytes from there on end: at
     /// the next hole, or at `next`.
     pub(crate) fn span(&self, reader: Reader) -> (u64, u64) {
-        let Reader { position, fresh, next } = reader;
+        let Reader {
+            position,
+            fresh,
+            next,
+        } = reader;
         if position >= fresh {
             return (position, next);
         }
-        let Some(store) = self.store else { return (fresh, next) };
-        let position = store.first_from(position).map_or(fresh, |first| first.min(fresh));
+        let Some(store) = self.store else {
+            return (fresh, next);
+        };
+        let position = store
+            .first_from(position)
+            .map_or(fresh, |first| first.min(fresh));
         let end = store.run_end(position).min(next);
         (position, if end >= fresh { next } else { end })
     }
@@ -68,7 +76,12 @@ pub struct Chunks<'a> {
 
 impl<'a> Chunks<'a> {
     pub(crate) fn new(sources: Sources<'a>, cursor: u64, end: u64) -> Self {
-        Self { sources, segment: sources.first_segment, cursor, end }
+        Self {
+            sources,
+            segment: sources.first_segment,
+            cursor,
+            end,
+        }
     }
 
     /// Stream offset of the next byte this iterator yields.
@@ -91,7 +104,10 @@ impl<'a> Chunks<'a> {
             let skip = self.cursor - segment.offset;
             if skip < u64::from(segment.len) {
                 let start = segment.at as usize + usize::try_from(skip).unwrap_or(0);
-                return Some(&self.sources.bytes[usize::from(segment.packet)][start..(segment.at + segment.len) as usize]);
+                return Some(
+                    &self.sources.bytes[usize::from(segment.packet)]
+                        [start..(segment.at + segment.len) as usize],
+                );
             }
             self.segment = segment.next;
         }
@@ -111,7 +127,8 @@ impl<'a> Iterator for Chunks<'a> {
             Some(found) => found,
             None => self.sources.store?.at(self.sources.blocks, self.cursor)?,
         };
-        let len = usize::try_from(self.end - self.cursor).map_or(found.len(), |left| left.min(found.len()));
+        let len = usize::try_from(self.end - self.cursor)
+            .map_or(found.len(), |left| left.min(found.len()));
         self.cursor += len as u64;
         Some(&found[..len])
     }

@@ -63,7 +63,12 @@ impl SideStore {
         }
         while !bytes.is_empty() {
             let Some(block) = blocks.take() else { break };
-            let mut piece = Piece { offset, block, start: 0, len: 0 };
+            let mut piece = Piece {
+                offset,
+                block,
+                start: 0,
+                len: 0,
+            };
             let taken = extend(&mut piece, blocks, bytes);
             self.pieces.insert(at, piece);
             (offset, bytes, at) = (offset + taken as u64, &bytes[taken..], at + 1);
@@ -81,15 +86,27 @@ impl SideStore {
     }
 
     /// Compares `bytes` with those held from `offset` on: offset of the first that differs, and how many do.
-    pub(crate) fn differing(&self, blocks: &Blocks, offset: u64, bytes: &[u8]) -> Option<(u64, u32)> {
+    pub(crate) fn differing(
+        &self,
+        blocks: &Blocks,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Option<(u64, u32)> {
         let (mut first, mut count) = (None, 0);
         self.for_overlap(offset, bytes, |piece, range, new| {
             let old = &blocks.bytes(piece.block)[range.clone()];
             if old == new {
                 return;
             }
-            for (i, _) in old.iter().zip(new).enumerate().filter(|(_, (old, new))| old != new) {
-                first.get_or_insert(piece.offset + (range.start - usize::from(piece.start) + i) as u64);
+            for (i, _) in old
+                .iter()
+                .zip(new)
+                .enumerate()
+                .filter(|(_, (old, new))| old != new)
+            {
+                first.get_or_insert(
+                    piece.offset + (range.start - usize::from(piece.start) + i) as u64,
+                );
                 count += 1;
             }
         });
@@ -97,14 +114,29 @@ impl SideStore {
     }
 
     /// Calls `act` for each piece that meets `offset..`: the piece, the range within its block, and the new bytes there.
-    fn for_overlap(&self, offset: u64, bytes: &[u8], mut act: impl FnMut(&Piece, core::ops::Range<usize>, &[u8])) {
+    fn for_overlap(
+        &self,
+        offset: u64,
+        bytes: &[u8],
+        mut act: impl FnMut(&Piece, core::ops::Range<usize>, &[u8]),
+    ) {
         let end = offset + bytes.len() as u64;
         let from = self.pieces.partition_point(|piece| piece.end() <= offset);
-        for piece in self.pieces.range(from..).take_while(|piece| piece.offset < end) {
+        for piece in self
+            .pieces
+            .range(from..)
+            .take_while(|piece| piece.offset < end)
+        {
             let (low, high) = (piece.offset.max(offset), piece.end().min(end));
-            let within = |at: u64| usize::try_from(at - piece.offset).unwrap_or(0) + usize::from(piece.start);
+            let within = |at: u64| {
+                usize::try_from(at - piece.offset).unwrap_or(0) + usize::from(piece.start)
+            };
             let of_new = |at: u64| usize::try_from(at - offset).unwrap_or(0);
-            act(piece, within(low)..within(high), &bytes[of_new(low)..of_new(high)]);
+            act(
+                piece,
+                within(low)..within(high),
+                &bytes[of_new(low)..of_new(high)],
+            );
         }
     }
 
@@ -138,8 +170,13 @@ impl SideStore {
     /// Bytes held from `start` to `end`, holes not counted.
     pub(crate) fn held_between(&self, start: u64, end: u64) -> u64 {
         let from = self.pieces.partition_point(|piece| piece.end() <= start);
-        let pieces = self.pieces.range(from..).take_while(|piece| piece.offset < end);
-        pieces.map(|piece| piece.end().min(end) - piece.offset.max(start)).sum()
+        let pieces = self
+            .pieces
+            .range(from..)
+            .take_while(|piece| piece.offset < end);
+        pieces
+            .map(|piece| piece.end().min(end) - piece.offset.max(start))
+            .sum()
     }
 
     /// Gives up everything below `offset`.
@@ -163,9 +200,13 @@ impl SideStore {
         }
     }
 
-    /// Whether nothing is held and nobody lags behind: the store can go.
+    /// Whether nothing is held, nobody lags behind, and every loss was told: the store can go.
     pub(crate) fn is_idle(&self) -> bool {
-        self.pieces.is_empty() && self.laggards == 0 && self.ahead.is_empty() && self.skipped.is_empty()
+        self.pieces.is_empty()
+            && self.laggards == 0
+            && self.ahead.is_empty()
+            && self.skipped.is_empty()
+            && self.lost == [0; MONITORS]
     }
 
     fn reset(&mut self, blocks: &mut Blocks) {
@@ -196,7 +237,11 @@ pub(crate) struct Stores {
 
 impl Stores {
     pub(crate) fn new(bytes_max: usize) -> Self {
-        Self { stores: Vec::new(), free: Vec::new(), blocks: Blocks::new(bytes_max) }
+        Self {
+            stores: Vec::new(),
+            free: Vec::new(),
+            blocks: Blocks::new(bytes_max),
+        }
     }
 
     /// An empty store.
@@ -298,7 +343,10 @@ mod tests {
     fn what_does_not_fit_is_told() {
         let mut blocks = Blocks::new(2 * BLOCK_BYTES);
         let mut store = SideStore::default();
-        assert_eq!(store.put(&mut blocks, 0, &[1; 3 * BLOCK_BYTES]), 2 * BLOCK_BYTES);
+        assert_eq!(
+            store.put(&mut blocks, 0, &[1; 3 * BLOCK_BYTES]),
+            2 * BLOCK_BYTES
+        );
         assert_eq!(store.held(), 2 * BLOCK_BYTES as u64);
     }
 }

@@ -22,7 +22,9 @@ impl Options {
                 0 => break,
                 1 => bytes = rest,
                 _ => {
-                    let Some(len) = rest.first().map(|len| usize::from(*len)) else { break };
+                    let Some(len) = rest.first().map(|len| usize::from(*len)) else {
+                        break;
+                    };
                     // A length of 0 or 1 cannot cover kind and length themselves: no way to go on from here.
                     if len < 2 || len > bytes.len() {
                         break;
@@ -41,7 +43,10 @@ impl Options {
             (3, &[shift]) => self.window_scale = Some(shift.min(14)),
             (4, []) => self.sack_permitted = true,
             (8, &[a, b, c, d, e, f, g, h]) => {
-                self.timestamp = Some((u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h])));
+                self.timestamp = Some((
+                    u32::from_be_bytes([a, b, c, d]),
+                    u32::from_be_bytes([e, f, g, h]),
+                ));
             }
             _ => {}
         }
@@ -54,7 +59,9 @@ mod tests {
 
     #[test]
     fn the_usual_syn_options() {
-        let bytes = [2, 4, 5, 0xb4, 4, 2, 8, 10, 0, 0, 0, 9, 0, 0, 0, 0, 1, 3, 3, 7];
+        let bytes = [
+            2, 4, 5, 0xb4, 4, 2, 8, 10, 0, 0, 0, 9, 0, 0, 0, 0, 1, 3, 3, 7,
+        ];
         let options = Options::parse(&bytes);
         assert_eq!(options.mss, Some(1460));
         assert_eq!(options.window_scale, Some(7));
@@ -69,7 +76,13 @@ mod tests {
 
     #[test]
     fn malformed_lengths_end_the_list() {
-        for bytes in [&[2, 0, 5, 0xb4][..], &[2, 1], &[2, 40, 1], &[2], &[1, 1, 8, 10, 1]] {
+        for bytes in [
+            &[2, 0, 5, 0xb4][..],
+            &[2, 1],
+            &[2, 40, 1],
+            &[2],
+            &[1, 1, 8, 10, 1],
+        ] {
             let options = Options::parse(bytes);
             assert_eq!(options, Options::default(), "{bytes:?}");
         }

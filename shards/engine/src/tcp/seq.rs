@@ -36,7 +36,10 @@ impl Seq {
     /// The number `offset` bytes into a stream whose offset 0 is `self`.
     #[inline]
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "sequence numbers are offsets modulo 2^32")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "sequence numbers are offsets modulo 2^32"
+    )]
     pub const fn at_offset(self, offset: u64) -> Self {
         self.plus(offset as u32)
     }

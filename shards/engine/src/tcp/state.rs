@@ -141,7 +141,10 @@ impl State {
 
     /// Whether a connection in this state can carry data in at least one direction.
     pub const fn is_synchronized(self) -> bool {
-        !matches!(self, Self::Closed | Self::Listen | Self::SynSent | Self::SynReceived)
+        !matches!(
+            self,
+            Self::Closed | Self::Listen | Self::SynSent | Self::SynReceived
+        )
     }
 
     /// Whether nothing more is expected of an endpoint in this state.

@@ -35,19 +35,31 @@ impl Window {
         } else {
             seq.is_after(self.next) && !self.edge.is_after(seq)
         };
-        if beyond { Judged::BeyondWindow } else { Judged::Acceptable }
+        if beyond {
+            Judged::BeyondWindow
+        } else {
+            Judged::Acceptable
+        }
     }
 
     /// Judges a RST as RFC 5961 has it: only the very next number resets.
     pub(crate) fn judge_reset(self, seq: Seq) -> Judged {
-        if seq == self.next { Judged::Acceptable } else { Judged::BadReset }
+        if seq == self.next {
+            Judged::Acceptable
+        } else {
+            Judged::BadReset
+        }
     }
 
     /// Judges a RST as RFC 793 had it: any number inside the window resets. For captures, which may have missed the
     /// segments in between.
     pub(crate) fn judge_reset_in_window(self, seq: Seq) -> Judged {
         let inside = seq == self.next || seq.is_after(self.next) && !seq.is_after(self.edge);
-        if inside { Judged::Acceptable } else { Judged::BadReset }
+        if inside {
+            Judged::Acceptable
+        } else {
+            Judged::BadReset
+        }
     }
 }
 
@@ -55,7 +67,10 @@ impl Window {
 mod tests {
     use super::*;
 
-    const WINDOW: Window = Window { next: Seq(u32::MAX - 9), edge: Seq(90) };
+    const WINDOW: Window = Window {
+        next: Seq(u32::MAX - 9),
+        edge: Seq(90),
+    };
 
     #[test]
     fn data_inside_below_and_beyond() {
@@ -69,7 +84,10 @@ mod tests {
 
     #[test]
     fn a_closed_window_takes_a_probe_but_nothing_beyond() {
-        let closed = Window { next: Seq(5), edge: Seq(5) };
+        let closed = Window {
+            next: Seq(5),
+            edge: Seq(5),
+        };
         assert_eq!(closed.judge(Seq(5), 1), Judged::Acceptable);
         assert_eq!(closed.judge(Seq(6), 1), Judged::BeyondWindow);
     }
@@ -80,6 +98,9 @@ mod tests {
         assert_eq!(WINDOW.judge_reset(WINDOW.next.plus(1)), Judged::BadReset);
         assert_eq!(WINDOW.judge_reset_in_window(Seq(3)), Judged::Acceptable);
         assert_eq!(WINDOW.judge_reset_in_window(Seq(91)), Judged::BadReset);
-        assert_eq!(WINDOW.judge_reset_in_window(Seq(u32::MAX - 10)), Judged::BadReset);
+        assert_eq!(
+            WINDOW.judge_reset_in_window(Seq(u32::MAX - 10)),
+            Judged::BadReset
+        );
     }
 }

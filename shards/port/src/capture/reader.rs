@@ -151,18 +151,35 @@ impl CapturePort {
                 self.source = Some(source);
                 Ok(())
             }
-            Err(error) => Err(source.failed(error)),
+            Err(error) => {
+                self.give_up();
+                Err(source.failed(error))
+            }
         }
     }
 
-    /// Ends one capture and begins the next.
+    /// Ends one capture; the next one is opened when it is read.
     fn next_source(&mut self, ended: Source) -> Result<(), PortError> {
         if let Some(reason) = self.decoder.end_of_file(self.chunks.unread().len()) {
+            self.give_up();
             return Err(ended.damaged(reason));
         }
         self.decoder.next_file();
-        self.source = self.paths.next().map(Source::open).transpose()?;
         Ok(())
+    }
+
+    /// Forgets what is left of a capture that cannot be read on.
+    fn give_up(&mut self) {
+        self.chunks.consume(self.chunks.unread().len());
+        self.decoder.next_file();
+    }
+
+    /// The capture at hand, or the next one.
+    fn take_source(&mut self) -> Result<Option<Source>, PortError> {
+        match self.source.take() {
+            Some(source) => Ok(Some(source)),
+            None => self.paths.next().map(Source::open).transpose(),
+        }
     }
 }
 
@@ -174,8 +191,8 @@ impl Port for CapturePort {
             batch.is_empty(),
             "the batch of a burst is cleared before the next"
         );
-        // An error drops the source, and with it everything that would come.
-        while let Some(mut source) = self.source.take() {
+        // An error drops the capture at hand; the next call goes on with the next one.
+        while let Some(mut source) = self.take_source()? {
             let stop = self.decode(&mut source, batch);
             if !batch.is_empty() {
                 // What stopped it is met again at the next call.
@@ -189,7 +206,10 @@ impl Port for CapturePort {
                     return Ok(Received::Idle);
                 }
                 Stop::Need(need) => self.fill(source, need)?,
-                Stop::Damaged(reason) => return Err(source.damaged(reason)),
+                Stop::Damaged(reason) => {
+                    self.give_up();
+                    return Err(source.damaged(reason));
+                }
             }
         }
         Ok(Received::End)

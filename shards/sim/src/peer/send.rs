@@ -172,7 +172,7 @@ impl Peer {
 
     /// The other one's window is closed: one byte beyond it as BSD does, or none just below it as Linux does.
     fn probe_window(&mut self, now: u64, out: &mut Vec<Segment>) {
-        if self.send.next >= 1 + self.send.written {
+        if self.send.next > self.send.written {
             return;
         }
         self.send.probes += 1;

@@ -37,9 +37,18 @@ pub(super) struct Seen {
 pub(super) struct Recorder(pub(super) Vec<Seen>);
 
 impl Host for Recorder {
-    fn on_packet(&mut self, actor: ActorId, flow: &mut FlowContext<'_>, packet: &PacketView<'_>, hook: Hook) -> Verdict {
+    fn on_packet(
+        &mut self,
+        actor: ActorId,
+        flow: &mut FlowContext<'_>,
+        packet: &PacketView<'_>,
+        hook: Hook,
+    ) -> Verdict {
         let states = Side::BOTH.map(|side| flow.state(side));
-        let line = format!("packet {hook:?} {:?} {} {}", packet.sender, states[0], states[1]);
+        let line = format!(
+            "packet {hook:?} {:?} {} {}",
+            packet.sender, states[0], states[1]
+        );
         self.0[usize::from(actor.0)].log.push(line);
         Verdict::Forward
     }
@@ -50,7 +59,10 @@ impl Host for Recorder {
         let side = match event {
             Event::NewData(side)
             | Event::LateData(side)
-            | Event::Error { side, error: StreamError::Overrun { .. } } => Some(side),
+            | Event::Error {
+                side,
+                error: StreamError::Overrun { .. },
+            } => Some(side),
             _ => None,
         };
         if let Some(side) = side {
@@ -118,21 +130,48 @@ impl Bench {
     }
 
     pub(super) fn without_actors(config: ShardConfig) -> Self {
-        Self { shard: Shard::new(config), host: Recorder::default(), now_ms: 1_000_000, port: 40_000 }
+        Self {
+            shard: Shard::new(config),
+            host: Recorder::default(),
+            now_ms: 1_000_000,
+            port: 40_000,
+        }
     }
 
     pub(super) fn add_actor(&mut self, events: EventSet, appetite: usize, retain: u32) {
         let id = u8::try_from(self.host.0.len()).unwrap();
         let mut start = self.shard.start_actor(ActorId(id));
-        start.monitor_stream(None).on(Hook::End, events).retain(retain).open().unwrap();
-        self.host.0.push(Seen { appetite, ..Seen::default() });
+        start
+            .monitor_stream(None)
+            .on(Hook::End, events)
+            .retain(retain)
+            .open()
+            .unwrap();
+        self.host.0.push(Seen {
+            appetite,
+            ..Seen::default()
+        });
     }
 
     /// A segment with relative numbers: `seq` and `ack` count from the initial sequence numbers.
-    pub(super) fn segment(&self, from: Side, flags: TcpFlags, seq: u32, ack: u32, payload: &[u8]) -> (Packet, Vec<u8>) {
-        let (seq, ack) = (ISN[from as usize].wrapping_add(seq), ISN[from.other() as usize].wrapping_add(ack));
+    pub(super) fn segment(
+        &self,
+        from: Side,
+        flags: TcpFlags,
+        seq: u32,
+        ack: u32,
+        payload: &[u8],
+    ) -> (Packet, Vec<u8>) {
+        let (seq, ack) = (
+            ISN[from as usize].wrapping_add(seq),
+            ISN[from.other() as usize].wrapping_add(ack),
+        );
         let (client, server) = ((0x0a00_0001, self.port), (0x0a00_0002, 80));
-        let (src, dst) = if from == CLIENT { (client, server) } else { (server, client) };
+        let (src, dst) = if from == CLIENT {
+            (client, server)
+        } else {
+            (server, client)
+        };
         let (key, direction) = FlowKey::v4(src.0, dst.0, src.1, dst.1, Proto::TCP, 0);
         let mut bytes = vec![0; 54];
         bytes.extend_from_slice(payload);
@@ -153,15 +192,29 @@ impl Bench {
             payload_at: 54,
             payload_len: len,
             payload_captured: len,
-            transport: Transport::Tcp { seq, ack, window: 1000, flags, options_len: 0 },
+            transport: Transport::Tcp {
+                seq,
+                ack,
+                window: 1000,
+                flags,
+                options_len: 0,
+            },
         };
         (packet, bytes)
     }
 
     /// Several packets in one burst.
     pub(super) fn burst(&mut self, packets: &[(Packet, Vec<u8>)]) {
-        let (packets, bytes): (Vec<_>, Vec<_>) = packets.iter().map(|(packet, bytes)| (*packet, &bytes[..])).unzip();
-        self.shard.handle_burst(&packets, &bytes, &[Encapsulation::default()], &mut self.host);
+        let (packets, bytes): (Vec<_>, Vec<_>) = packets
+            .iter()
+            .map(|(packet, bytes)| (*packet, &bytes[..]))
+            .unzip();
+        self.shard.handle_burst(
+            &packets,
+            &bytes,
+            &[Encapsulation::default()],
+            &mut self.host,
+        );
         self.now_ms += 1;
     }
 

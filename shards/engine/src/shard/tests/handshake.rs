@@ -53,10 +53,19 @@ fn a_whole_connection_in_events() {
 fn the_sender_is_updated_before_the_receiver() {
     let mut bench = Bench::new(ShardConfig::default());
     let mut start = bench.shard.start_actor(ActorId(0));
-    start.monitor_stream(None).packets(Hook::Send).packets(Hook::Receive).open().unwrap();
+    start
+        .monitor_stream(None)
+        .packets(Hook::Send)
+        .packets(Hook::Receive)
+        .open()
+        .unwrap();
     bench.send(CLIENT, "S", 0, 0, "");
     bench.send(SERVER, "SA", 0, 1, "");
-    let packets: Vec<_> = bench.log().into_iter().filter(|line| line.starts_with("packet")).collect();
+    let packets: Vec<_> = bench
+        .log()
+        .into_iter()
+        .filter(|line| line.starts_with("packet"))
+        .collect();
     assert_eq!(
         packets,
         [
@@ -102,7 +111,10 @@ fn the_client_is_the_opener_whichever_packet_comes_first() {
     bench.send(CLIENT, "A", 1, 1, "");
     bench.finish();
     let flow = bench.removed();
-    assert_eq!((flow.client.port, flow.client_by, flow.established), (40_000, ClientBy::SynAck, true));
+    assert_eq!(
+        (flow.client.port, flow.client_by, flow.established),
+        (40_000, ClientBy::SynAck, true)
+    );
 
     // A stray RST of the server without numbers, then the handshake.
     bench.send(SERVER, "R", 0, 0, "");
@@ -133,12 +145,50 @@ fn resets_count_only_with_the_right_number() {
     bench.send(SERVER, "R", 50_000, 0, "");
     bench.send(CLIENT, "AP", 1, 1, "on");
     let log = bench.log();
-    assert!(log.contains(&"NewData(Client)".into()) && !log.contains(&"ConnEnd(Reset)".into()), "{log:?}");
+    assert!(
+        log.contains(&"NewData(Client)".into()) && !log.contains(&"ConnEnd(Reset)".into()),
+        "{log:?}"
+    );
     bench.send(SERVER, "R", 1, 0, "denied");
     assert!(bench.log().contains(&"ConnEnd(Reset)".into()));
     bench.finish();
-    assert_eq!((bench.read(CLIENT), bench.read(SERVER)), ("on", ""), "payload of a RST is not stream");
+    assert_eq!(
+        (bench.read(CLIENT), bench.read(SERVER)),
+        ("on", ""),
+        "payload of a RST is not stream"
+    );
     assert_eq!(bench.removed().sides[1].payload_bytes, 6);
+}
+
+#[test]
+fn of_two_initial_numbers_the_acknowledged_one_counts() {
+    for acknowledged_late in [false, true] {
+        let mut bench = Bench::new(ShardConfig::default());
+        bench.send(CLIENT, "S", 0, 0, "");
+        bench.send(SERVER, "SA", 0, 1, "");
+        if !acknowledged_late {
+            bench.send(CLIENT, "A", 1, 1, "");
+        }
+        bench.send(SERVER, "SA", 70_000, 1, "");
+        bench.send(CLIENT, "A", 1, 1, "");
+        bench.send(SERVER, "AP", 1, 1, "heard");
+        bench.finish();
+        assert_eq!(bench.read(SERVER), "heard");
+        assert_eq!(bench.removed().sides[1].gap_bytes, 0);
+    }
+}
+
+#[test]
+fn a_fin_before_its_handshake_finds_its_place() {
+    let mut bench = Bench::new(ShardConfig::default());
+    bench.send(SERVER, "AF", 5, 1, "");
+    bench.send(SERVER, "SA", 0, 1, "");
+    bench.send(SERVER, "AP", 1, 1, "late");
+    bench.finish();
+    let server = bench.removed().client;
+    assert_eq!(server.port, 80, "it sent first");
+    assert_eq!(bench.read(CLIENT), "late");
+    assert_eq!(bench.removed().sides[0].gap_bytes, 0);
 }
 
 #[test]
@@ -149,5 +199,8 @@ fn a_handshake_completes_with_data() {
     bench.send(CLIENT, "AP", 1, 1, "GET");
     let log = bench.log();
     let established = log.iter().position(|line| line == "ConnEstablished");
-    assert!(established < log.iter().position(|line| line == "NewData(Client)") && established.is_some());
+    assert!(
+        established < log.iter().position(|line| line == "NewData(Client)")
+            && established.is_some()
+    );
 }

@@ -16,12 +16,23 @@ fn a_reader_that_takes_little_gets_everything_in_the_end() {
     }
     assert_eq!(bench.host.0[0].read[0], b"abcdefghijkl");
     assert_eq!(bench.host.0[1].read[0], b"abcdefghijkl");
-    assert_eq!(bench.host.0[1].log.iter().filter(|line| *line == "NewData(Client)").count(), 5);
+    assert_eq!(
+        bench.host.0[1]
+            .log
+            .iter()
+            .filter(|line| *line == "NewData(Client)")
+            .count(),
+        5
+    );
 }
 
 #[test]
 fn a_reader_that_never_reads_loses_its_own_bytes_only() {
-    let config = ShardConfig { side_bytes_max: 10, out_of_order_bytes_max: 10, ..ShardConfig::default() };
+    let config = ShardConfig {
+        side_bytes_max: 10,
+        out_of_order_bytes_max: 10,
+        ..ShardConfig::default()
+    };
     let mut bench = Bench::without_actors(config);
     bench.add_actor(EventSet::all(), usize::MAX, 0);
     bench.add_actor(EventSet::all(), 0, 0);
@@ -31,7 +42,11 @@ fn a_reader_that_never_reads_loses_its_own_bytes_only() {
     }
     assert_eq!(bench.read(CLIENT), "12345123451234512345");
     assert_eq!(bench.shard.counters().overrun_bytes, 10);
-    assert!(bench.host.0[1].log.contains(&"Client Overrun { len: 5 }".into()));
+    assert!(
+        bench.host.0[1]
+            .log
+            .contains(&"Client Overrun { len: 5 }".into())
+    );
     bench.host.0[1].appetite = usize::MAX;
     bench.send(CLIENT, "AP", 21, 1, "!");
     assert_eq!(bench.host.0[1].lost[0], 10);
@@ -71,7 +86,13 @@ fn a_stopped_actor_hears_only_of_the_removal() {
 struct LookingBack(Vec<Result<String, PeekError>>);
 
 impl Host for LookingBack {
-    fn on_packet(&mut self, _: ActorId, _: &mut FlowContext<'_>, _: &PacketView<'_>, _: Hook) -> Verdict {
+    fn on_packet(
+        &mut self,
+        _: ActorId,
+        _: &mut FlowContext<'_>,
+        _: &PacketView<'_>,
+        _: Hook,
+    ) -> Verdict {
         Verdict::Forward
     }
 
@@ -81,7 +102,8 @@ impl Host for LookingBack {
             let before = flow.unread(side);
             let result = flow.peek_at(side, 2, &mut bytes);
             assert_eq!(flow.unread(side), before, "peek_at moves no reader");
-            self.0.push(result.map(|len| String::from_utf8_lossy(&bytes[..len]).into_owned()));
+            self.0
+                .push(result.map(|len| String::from_utf8_lossy(&bytes[..len]).into_owned()));
             let _ = flow.peek(side, |chunks| chunks.map(<[u8]>::len).sum());
         }
     }
@@ -93,16 +115,38 @@ impl Host for LookingBack {
 fn peek_at_reaches_what_is_retained() {
     let mut bench = Bench::without_actors(ShardConfig::default());
     let mut start = bench.shard.start_actor(ActorId(0));
-    start.monitor_stream(None).on(Hook::End, EventSet::NEW_DATA).retain(6).open().unwrap();
+    start
+        .monitor_stream(None)
+        .on(Hook::End, EventSet::NEW_DATA)
+        .retain(6)
+        .open()
+        .unwrap();
     let mut host = LookingBack::default();
     let texts = ["ab", "cd", "efgh", "ij", "k"];
     let mut seq = 1;
     for text in texts {
-        let segment = bench.segment(CLIENT, super::fixture::letters("AP"), seq, 1, text.as_bytes());
-        bench.shard.handle_burst(&[segment.0], &[&segment.1], &[Default::default()], &mut host);
+        let segment = bench.segment(
+            CLIENT,
+            super::fixture::letters("AP"),
+            seq,
+            1,
+            text.as_bytes(),
+        );
+        bench.shard.handle_burst(
+            &[segment.0],
+            &[&segment.1],
+            &[Default::default()],
+            &mut host,
+        );
         seq += text.len() as u32;
     }
-    let expected = [Err(PeekError::NoData), Ok("cd".into()), Ok("cdefgh".into()), Ok("cdefgh".into()), Err(PeekError::NoData)];
+    let expected = [
+        Err(PeekError::NoData),
+        Ok("cd".into()),
+        Ok("cdefgh".into()),
+        Ok("cdefgh".into()),
+        Err(PeekError::NoData),
+    ];
     assert_eq!(host.0, expected);
     bench.shard.finish(&mut host);
     assert_eq!(bench.shard.buffered_bytes(), 0);

@@ -17,7 +17,15 @@ fn bytes_out_of_order_come_in_order() {
     assert_eq!(bench.read(CLIENT), "hello world");
     bench.finish();
     let side = bench.removed().sides[0];
-    assert_eq!((side.out_of_order, side.retransmissions, side.payload_bytes, side.stream_bytes), (1, 0, 11, 11));
+    assert_eq!(
+        (
+            side.out_of_order,
+            side.retransmissions,
+            side.payload_bytes,
+            side.stream_bytes
+        ),
+        (1, 0, 11, 11)
+    );
 }
 
 #[test]
@@ -34,13 +42,25 @@ fn the_first_copy_wins_even_within_a_burst() {
 
 #[test]
 fn overlaps_behind_a_hole_follow_the_policy_and_are_reported() {
-    for (overlap, expected) in [(OverlapPolicy::First, "a GOOD z"), (OverlapPolicy::Last, "a EVIL z")] {
-        let mut bench = Bench::new(ShardConfig { overlap, ..ShardConfig::default() });
+    for (overlap, expected) in [
+        (OverlapPolicy::First, "a GOOD z"),
+        (OverlapPolicy::Last, "a EVIL z"),
+    ] {
+        let mut bench = Bench::new(ShardConfig {
+            overlap,
+            ..ShardConfig::default()
+        });
         bench.open();
         bench.log();
         bench.send(CLIENT, "AP", 3, 1, "GOOD");
         bench.send(CLIENT, "AP", 3, 1, "EVIL z");
-        assert_eq!(bench.log(), ["Client OverlapDiffers { offset: 2, len: 4 }", "Client again Data 6"]);
+        assert_eq!(
+            bench.log(),
+            [
+                "Client OverlapDiffers { offset: 2, len: 4 }",
+                "Client again Data 4"
+            ]
+        );
         bench.send(CLIENT, "AP", 1, 1, "a ");
         assert_eq!(bench.read(CLIENT), expected);
         bench.finish();
@@ -61,7 +81,10 @@ fn a_covered_hole_is_skipped_after_the_grace_and_a_late_copy_is_counted() {
     assert_eq!(bench.log(), ["NewData(Client)"], "not yet");
     bench.now_ms += 10;
     bench.send(SERVER, "A", 1, 13, "");
-    assert_eq!(bench.log(), ["Client Gap { offset: 4, len: 4 }", "NewData(Client)"]);
+    assert_eq!(
+        bench.log(),
+        ["Client Gap { offset: 4, len: 4 }", "NewData(Client)"]
+    );
     bench.send(CLIENT, "AP", 5, 1, "LATE");
     assert_eq!(bench.log(), [""; 0]);
     bench.send(CLIENT, "AP", 5, 1, "LATE");
@@ -69,7 +92,15 @@ fn a_covered_hole_is_skipped_after_the_grace_and_a_late_copy_is_counted() {
     assert_eq!(bench.read(CLIENT), "VERYDATA");
     bench.finish();
     let side = bench.removed().sides[0];
-    assert_eq!((side.gap_bytes, side.gaps, side.late_bytes, side.stream_bytes), (4, 1, 4, 8));
+    assert_eq!(
+        (
+            side.gap_bytes,
+            side.gaps,
+            side.late_bytes,
+            side.stream_bytes
+        ),
+        (4, 1, 4, 8)
+    );
     assert_eq!(side.payload_bytes, 16);
 }
 
@@ -107,8 +138,14 @@ fn half_close_and_a_fin_that_overtakes_its_data() {
     assert_eq!(bench.state(SERVER), "CLOSE-WAIT");
     bench.log();
     bench.send(SERVER, "AP", 1, 6, "still here");
-    assert_eq!(bench.log(), ["NewData(Server)", "Client FIN-WAIT-1 > FIN-WAIT-2"]);
-    assert_eq!((bench.read(CLIENT), bench.read(SERVER)), ("abcd", "still here"));
+    assert_eq!(
+        bench.log(),
+        ["NewData(Server)", "Client FIN-WAIT-1 > FIN-WAIT-2"]
+    );
+    assert_eq!(
+        (bench.read(CLIENT), bench.read(SERVER)),
+        ("abcd", "still here")
+    );
 }
 
 #[test]
@@ -119,7 +156,10 @@ fn keep_alives_are_not_retransmissions() {
     bench.log();
     bench.send(CLIENT, "A", 3, 1, "");
     bench.send(CLIENT, "A", 3, 1, "c");
-    assert_eq!(bench.log(), ["Client again KeepAlive 0", "Client again KeepAlive 1"]);
+    assert_eq!(
+        bench.log(),
+        ["Client again KeepAlive 0", "Client again KeepAlive 1"]
+    );
     bench.finish();
     let side = bench.removed().sides[0];
     assert_eq!((side.keep_alives, side.retransmissions), (2, 0));
@@ -147,11 +187,19 @@ fn sequence_numbers_wrap_and_streams_pass_four_gigabytes() {
         if let Transport::Tcp { seq, .. } = &mut segment.0.transport {
             *seq = ISN[0].wrapping_add(1).wrapping_add((i * 65_000) as u32);
         }
-        bench.shard.handle_burst(&[segment.0], &[&segment.1], &[Default::default()], &mut bench.host);
+        bench.shard.handle_burst(
+            &[segment.0],
+            &[&segment.1],
+            &[Default::default()],
+            &mut bench.host,
+        );
     }
     bench.finish();
     let side = bench.removed().sides[0];
-    assert_eq!((side.stream_bytes, side.gap_bytes, side.payload_bytes), (count * 65_000, 0, count * 65_000));
+    assert_eq!(
+        (side.stream_bytes, side.gap_bytes, side.payload_bytes),
+        (count * 65_000, 0, count * 65_000)
+    );
     assert_eq!(side.ip_bytes, count * 65_040 + 80);
 }
 
@@ -179,7 +227,10 @@ fn a_snapped_segment_leaves_a_hole_of_what_was_cut() {
     bench.finish();
     assert_eq!(bench.read(CLIENT), "0123ab");
     let side = bench.removed().sides[0];
-    assert_eq!((side.payload_bytes, side.stream_bytes, side.gap_bytes), (12, 6, 6));
+    assert_eq!(
+        (side.payload_bytes, side.stream_bytes, side.gap_bytes),
+        (12, 6, 6)
+    );
 }
 
 #[test]
@@ -192,7 +243,10 @@ fn late_bytes_after_the_close_are_told_apart() {
     assert_eq!(bench.log(), ["LateData(Client)"]);
     assert_eq!(bench.read(CLIENT), "anyway");
 
-    let mut bench = Bench::new(ShardConfig { profile: Profile::Receiver, ..ShardConfig::default() });
+    let mut bench = Bench::new(ShardConfig {
+        profile: Profile::Receiver,
+        ..ShardConfig::default()
+    });
     bench.open();
     bench.send(SERVER, "RA", 1, 1, "");
     bench.log();
@@ -206,13 +260,54 @@ fn late_bytes_after_the_close_are_told_apart() {
 #[test]
 fn a_receiver_refuses_what_lies_beyond_its_window() {
     for (profile, stream_bytes) in [(Profile::Receiver, 0), (Profile::Record, 11)] {
-        let mut bench = Bench::new(ShardConfig { profile, ..ShardConfig::default() });
+        let mut bench = Bench::new(ShardConfig {
+            profile,
+            ..ShardConfig::default()
+        });
         bench.open();
         bench.log();
         bench.send(CLIENT, "AP", 100_000, 1, "out of here");
         assert_eq!(bench.log(), ["Client Invalid"]);
         bench.finish();
         let side = bench.removed().sides[0];
-        assert_eq!((side.stream_bytes, side.invalid, side.payload_bytes), (stream_bytes, 1, 11));
+        assert_eq!(
+            (side.stream_bytes, side.invalid, side.payload_bytes),
+            (stream_bytes, 1, 11)
+        );
     }
+}
+
+#[test]
+fn a_segment_that_repeats_in_several_places_counts_once() {
+    let mut bench = Bench::new(ShardConfig::default());
+    bench.open();
+    bench.send(CLIENT, "AP", 1, 1, "ab");
+    bench.send(CLIENT, "AP", 5, 1, "ef");
+    bench.send(CLIENT, "AP", 9, 1, "ij");
+    bench.log();
+    bench.send(CLIENT, "AP", 1, 1, "abcdefghijkl");
+    assert_eq!(bench.log(), ["NewData(Client)", "Client again Data 6"]);
+    assert_eq!(bench.read(CLIENT), "abcdefghijkl");
+    bench.finish();
+    let side = bench.removed().sides[0];
+    assert_eq!(
+        (
+            side.retransmissions,
+            side.retransmitted_bytes,
+            side.stream_bytes
+        ),
+        (1, 6, 12)
+    );
+}
+
+#[test]
+fn a_missing_tail_is_told_even_after_a_reset() {
+    let mut bench = Bench::new(ShardConfig::default());
+    bench.open();
+    bench.send(CLIENT, "AF", 6, 1, "");
+    bench.send(SERVER, "RA", 1, 1, "");
+    assert!(bench.log().contains(&"ConnEnd(Reset)".into()));
+    bench.finish();
+    assert_eq!(bench.log(), ["Client Gap { offset: 0, len: 5 }", "removed"]);
+    assert_eq!(bench.removed().sides[0].gap_bytes, 5);
 }

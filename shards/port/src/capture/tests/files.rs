@@ -82,7 +82,7 @@ fn several_captures_are_one_with_interfaces_numbered_on() {
 }
 
 #[test]
-fn damage_names_file_and_offset_and_ends_the_port() {
+fn damage_names_file_and_offset_and_costs_no_other_file() {
     let files = Files::new();
     let frame = OwnedFrame::new(1_000, b"frame");
     let good = files.capture("good.pcap", Format::Micros, std::slice::from_ref(&frame));
@@ -101,6 +101,9 @@ fn damage_names_file_and_offset_and_ends_the_port() {
             bad.display()
         )
     );
+    assert_eq!(port.rx_burst(&mut batch).unwrap(), Received::Frames);
+    assert_eq!(batch.len(), 1, "the file behind the damaged one");
+    batch.clear();
     for _ in 0..2 {
         assert_eq!(port.rx_burst(&mut batch).unwrap(), Received::End);
     }
