@@ -85,7 +85,7 @@ fn resident_bytes() -> Option<usize> {
 #[test]
 fn a_million_idle_flows_take_less_than_a_gigabyte() {
     let Some(before) = resident_bytes() else {
-        println!("skipped: this system does not tell resident memory in /proc/self/status");
+        eprintln!("skipped: this system does not tell resident memory in /proc/self/status");
         return;
     };
     let mut shard = Shard::new(ShardConfig::default());
@@ -114,7 +114,7 @@ fn a_million_idle_flows_take_less_than_a_gigabyte() {
         .unwrap_or(usize::MAX)
         .saturating_sub(before);
     let each = gained / FLOWS as usize;
-    println!("{each} bytes a flow resident, {IDLE_FLOW_BYTES} by their sizes");
+    eprintln!("{each} bytes a flow resident, {IDLE_FLOW_BYTES} by their sizes");
     assert!(gained < 1_000_000_000, "{gained} bytes for {FLOWS} flows");
     assert!(each <= 512, "{each} bytes a flow");
 }

@@ -6,7 +6,9 @@
 //! With several shards the frames are dealt out beforehand to the shard that owns their flow, as a network card with
 //! receive-side scaling does, so that no time goes into a reader or into handing over.
 //!
-//! Flows are tracked with the profile `record` and the default bounds, divided over the shards.
+//! Flows are tracked with the profile `record` and the default bounds, divided over the shards. In the repeats that are
+//! reported, the memory of the flow table is put in place before the first packet; in the warm-up it is not, so that what
+//! the process gains there is what its flows take.
 
 mod load;
 mod report;
@@ -47,7 +49,8 @@ enum BenchCommand {
 ///
 /// Prints nanoseconds for each packet: the processor time, user and system, of the shards' threads from the first packet
 /// to the end of the last delivery, and the time that elapsed. Flows are tracked as by replay with its defaults, on fresh
-/// shards in each repeat; what is left of them after the last packet ends outside the time taken.
+/// shards in each repeat, whose flow tables have their memory in place from the start (replay takes it as flows come);
+/// what is left of the flows after the last packet ends outside the time taken.
 #[derive(Debug, clap::Args)]
 struct ReplayArgs {
     /// Capture, pcap or pcapng
@@ -102,7 +105,7 @@ pub(crate) enum BenchError {
 pub(crate) fn run(args: BenchArgs) -> Result<(), BenchError> {
     let BenchCommand::Replay(args) = args.command;
     let mut bench = Bench::load(&args)?;
-    // The memory that flows take shows while it is taken page by page; times are better taken without that.
+    // The memory that flows take shows only while it is taken page by page; times are better taken without that.
     let warm_up = bench.repeat()?;
     bench.shard.prefault = true;
     let repeats = (0..args.repeat)

@@ -23,9 +23,16 @@
 //! | `window:BYTES` | as `read`, retains the last BYTES of each side, and looks into them once for each `NewData` |
 //!
 //! Profile `record`, default bounds and timeouts, checksums ignored unless `--checksums verify`. `payload_bytes` is what the
-//! actor took. *Bytes a flow* is the resident memory that the process gained from before the shards were made to the end of the last burst of
-//! the warm-up pass, divided by the flows then in the tables. With several shards, frames are dealt out to the owners of
-//! their flows beforehand, as a network card does; processor time is summed over the shards.
+//! actor took. With several shards, frames are dealt out to the owners of their flows beforehand, as a network card does;
+//! processor time is summed over the shards.
+//!
+//! The memory of the flow table is put in place when the shard is made ([`prefault`] of its configuration), as for a shard
+//! that has run for a while. `mosaic replay` leaves that off, takes memory as flows come, and pays for it with their first
+//! packets. *Bytes a flow* comes from the warm-up pass, where it is off as well: the resident memory that the process
+//! gained from before the shards were made to the end of the last burst, divided by the flows then in the tables. With few
+//! flows, what a shard needs without any shows in it.
+//!
+//! [`prefault`]: mosaic_engine::shard::ShardConfig::prefault
 //!
 //! # The traces
 //!

@@ -96,7 +96,7 @@ fn the_size_of_bursts_changes_nothing() {
 fn nor_with_timeouts_and_holes_given_up() {
     let config = ShardConfig {
         gap_grace_ns: 200_000_000,
-        timeouts: mosaic_engine::shard::Timeouts {
+        timeouts: Timeouts {
             opening_ns: Some(500_000_000),
             established_ns: Some(900_000_000),
             closing_ns: Some(400_000_000),
