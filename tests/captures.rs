@@ -46,6 +46,30 @@ fn every_capture_is_tested() {
     assert_eq!(found, tested);
 }
 
+/// `make demo` shows it to everybody who comes here first.
+#[test]
+fn the_readme_shows_what_the_program_prints() {
+    let output = Command::new(env!("CARGO_BIN_EXE_mosaic"))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["replay", "--shards", "2", "tests/captures/lossy.pcap"])
+        .output()
+        .expect("mosaic runs");
+    let printed = String::from_utf8(output.stdout).expect("the summary is text");
+    // How many bursts brought new data is no fact about the traffic.
+    let lasting: Vec<&str> = printed
+        .lines()
+        .filter(|line| !line.starts_with("new_data"))
+        .collect();
+    assert!(lasting.len() > 10, "prints a summary");
+    let readme = include_str!("../README.md");
+    for line in lasting {
+        assert!(
+            readme.lines().any(|shown| shown == line),
+            "the README does not show: {line}"
+        );
+    }
+}
+
 fn facts_hold(name: &str) {
     let text = fs::read_to_string(folder().join(format!("facts/{name}.txt")))
         .expect("facts of the capture");

@@ -6,6 +6,12 @@
 
 use std::process::Command;
 
+use mosaic::port::capture::PcapWriter;
+use mosaic::port::{LinkType, Timestamp};
+use mosaic::prelude::*;
+use mosaic_engine::wire::TcpFlags;
+use mosaic_sim::{Ends, Segment, frame};
+
 /// Runs an example and gives what it printed. Cargo builds the examples for some ways of running tests only, and then not
 /// always the latest, so that they are built here; where nothing is to be done that takes a moment.
 fn run(example: &str, arguments: &[&str]) -> String {
@@ -91,6 +97,83 @@ fn stream_peek_reads_across_loss_and_reordering() {
             .all(|line| line.starts_with("GET /") || line.starts_with("POST /")),
         "{text}"
     );
+}
+
+/// One connection, whose client's bytes come in segments of `segment_len` bytes, each pair of them in the wrong order.
+fn connection(bytes: &[u8], segment_len: usize) -> Vec<u8> {
+    let client = Endpoint {
+        addr: "192.0.2.1".parse().unwrap(),
+        port: 40_000,
+    };
+    let server = Endpoint {
+        addr: "192.0.2.2".parse().unwrap(),
+        port: 80,
+    };
+    let segment = |seq, flags, payload: &[u8]| Segment {
+        sender: Side::Client,
+        seq,
+        ack: 0,
+        flags,
+        window: 1024,
+        options: Vec::new(),
+        payload: payload.to_vec(),
+    };
+    let chunks = bytes.chunks(segment_len).zip(0_u32..);
+    let place = |number: u32| 1 + number * u32::try_from(segment_len).unwrap();
+    let mut segments: Vec<_> = chunks
+        .map(|(chunk, number)| segment(place(number), TcpFlags::ACK, chunk))
+        .collect();
+    segments
+        .chunks_exact_mut(2)
+        .for_each(|pair| pair.swap(0, 1));
+    segments.insert(0, segment(0, TcpFlags::SYN, &[]));
+
+    let mut capture = PcapWriter::new(Vec::new(), LinkType::ETHERNET).unwrap();
+    for (segment, nanos) in segments.iter().zip(1..) {
+        capture
+            .write(
+                Timestamp::from_nanos(nanos),
+                &frame(&Ends([client, server]), segment, 0),
+            )
+            .unwrap();
+    }
+    capture.finish().unwrap()
+}
+
+#[test]
+fn stream_peek_puts_requests_together_and_passes_over_bodies() {
+    let body = "GET /not-a-request HTTP/1.1\r\n\r\n".repeat(1000);
+    let requests = format!(
+        "POST /first HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}GET /second HTTP/1.1\r\n\r\nHEAD /third HTTP/1.1\r\n\r\n",
+        body.len()
+    );
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("requests.pcap");
+    for segment_len in [3, 1000] {
+        std::fs::write(&path, connection(requests.as_bytes(), segment_len)).unwrap();
+        let text = run("stream_peek", &[path.to_str().unwrap()]);
+        assert_eq!(
+            found(&text),
+            ["GET /second", "HEAD /third", "POST /first"],
+            "{segment_len}"
+        );
+    }
+}
+
+#[test]
+fn stream_peek_gives_up_on_what_is_neither() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("noise.pcap");
+    // A head without an end, a TLS record that is none, and something else.
+    for noise in ["GET /", "\u{16}\u{3}\u{1}", "SSH-2.0-"] {
+        let bytes = noise.to_owned() + &"x".repeat(40_000);
+        std::fs::write(&path, connection(bytes.as_bytes(), 1000)).unwrap();
+        assert_eq!(
+            run("stream_peek", &[path.to_str().unwrap()]),
+            "",
+            "{noise:?}"
+        );
+    }
 }
 
 #[test]

@@ -513,16 +513,17 @@ fn is_left_over(path: &str) -> bool {
         "tests/fuzz/target",
         "tests/fuzz/artifacts",
         "tests/fuzz/coverage",
-        "tests/fuzz/corpus",
     ];
     let hidden = path.starts_with('.') && !path.starts_with(".ci") && path != ".gitignore";
     hidden || IGNORED.contains(&path) || path.ends_with(".profraw") || path.ends_with("__pycache__")
 }
 
 fn is_text(path: &str) -> bool {
-    !["pcap", "pcapng", "bin", "png"]
-        .iter()
-        .any(|extension| path.ends_with(&format!(".{extension}")))
+    let is_seed = path.starts_with("tests/fuzz/corpus/");
+    !is_seed
+        && !["pcap", "pcapng", "bin", "png"]
+            .iter()
+            .any(|extension| path.ends_with(&format!(".{extension}")))
 }
 
 struct Source {

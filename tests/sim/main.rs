@@ -1,13 +1,13 @@
 //! The engine against a simulated network whose truth is known.
 //!
 //! Every failure names a seed; `MOSAIC_SIM_SEED=n` runs that one alone, `MOSAIC_SIM_SEEDS=n` runs the first *n* of each test.
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 mod bounds;
 mod expiry;
 mod judge;
 mod model;
 mod reader;
+mod replay;
 mod shards;
 
 use std::ops::Range;

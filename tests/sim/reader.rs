@@ -107,12 +107,9 @@ impl Recorder {
                 Appetite::NoData => EventSet::all() - EventSet::NEW_DATA - EventSet::LATE_DATA,
                 _ => EventSet::all(),
             };
-            shard
-                .start_actor(ActorId(number))
-                .monitor_stream(None)
-                .on(Hook::End, events)
-                .open()
-                .unwrap();
+            let mut actor = shard.start_actor(ActorId(number));
+            let monitor = actor.monitor_stream(None).on(Hook::End, events);
+            monitor.open().expect("there are monitors enough");
         }
         Self {
             appetites: appetites.to_vec(),
@@ -249,12 +246,15 @@ fn sip(stream: &mut StreamLog, flow: &mut FlowContext<'_>, side: Side, most: usi
         let mut offset = chunks.offset();
         let mut left = most;
         assert_eq!(chunks.remaining(), unread, "what is lent is what is unread");
+        let mut lent = 0;
         for chunk in chunks {
+            lent += chunk.len() as u64;
             let part = &chunk[..chunk.len().min(left)];
             stream.take(offset, part);
             offset += part.len() as u64;
             left -= part.len();
         }
+        assert_eq!(lent, unread, "all that was promised");
         most - left
     });
     match taken {

@@ -124,6 +124,11 @@ impl LocalShard {
         handle(&mut self.shard, &mut self.host, parsed, batch);
     }
 
+    /// The latest time of any packet parsed or processed here, or told by [`run_clock`](Self::run_clock).
+    pub(crate) fn clock(&self) -> Timestamp {
+        self.clock
+    }
+
     /// First half of [`finish`](Self::finish): the last deliveries.
     pub(crate) fn end_flows(&mut self) {
         self.shard.finish(&mut self.host);

@@ -1,6 +1,6 @@
 //! Shards that run: watching, stopping and waiting for them.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -33,6 +33,9 @@ pub(crate) struct Shared {
     pub(crate) alive: AtomicUsize,
     /// The first error of a source.
     pub(crate) error: Mutex<Option<PortError>>,
+    /// The latest time, in nanoseconds, that a source had reached when it ended. All shards end their flows at that time, so
+    /// that it does not matter which of them saw the last packets.
+    pub(crate) end_clock: AtomicU64,
 }
 
 /// What was done, when all shards have ended.

@@ -1,7 +1,7 @@
 //! From a plan to running shards.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -48,6 +48,7 @@ where
         snapshots: (0..plan.shards).map(|_| Mutex::default()).collect(),
         alive: AtomicUsize::new(usize::from(plan.shards)),
         error: Mutex::new(None),
+        end_clock: AtomicU64::new(0),
     });
     let mut running = Running {
         handle: Handle {

@@ -4,11 +4,12 @@
 //! in it waits for another thread but a full ring of a lossless port, and while it waits it takes in what others sent,
 //! so that two shards never wait for each other.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, TryLockError};
 use std::time::Duration;
 
 use mosaic_engine::flow::rss::Owners;
-use mosaic_port::{Batch, Port, PortError, Received};
+use mosaic_port::{Batch, Port, PortError, Received, Timestamp};
 
 use crate::backoff::Backoff;
 use crate::clock;
@@ -142,6 +143,8 @@ impl<'a, P: Port> Worker<'a, P> {
         if let Some(port) = self.port.take() {
             self.figures.progress = port.progress();
         }
+        let reached = self.local.clock().as_nanos();
+        self.shared.end_clock.fetch_max(reached, Ordering::AcqRel);
         self.links.to.clear();
     }
 
@@ -293,6 +296,8 @@ impl<'a, P: Port> Worker<'a, P> {
     }
 
     fn finish(mut self) -> ShardReport {
+        let end = self.shared.end_clock.load(Ordering::Acquire);
+        self.local.run_clock(Timestamp::from_nanos(end));
         self.local.end_flows();
         let now = (clock::thread_cpu_time(), clock::monotonic());
         let (cpu, wall) = self.began.unwrap_or(now);

@@ -41,8 +41,8 @@ pub enum FilterError {
         /// Its code.
         code: u16,
     },
-    /// A jump to behind the last instruction.
-    #[error("instruction {at}: jumps out of the program")]
+    /// A jump to behind the last instruction, or backwards, as `protochain` makes libpcap do.
+    #[error("instruction {at}: jumps backwards or out of the program")]
     JumpOutside {
         /// Index of the instruction.
         at: usize,

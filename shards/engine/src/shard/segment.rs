@@ -289,7 +289,7 @@ impl Shard {
         if !is_reset {
             learn_window(hot, side, segment);
             // Of two initial numbers, the one that the other side acknowledges is the one.
-            if is_untouched(hot, other) {
+            if cold.half(other).syn > 1 && is_untouched(hot, other) {
                 let trouble = cold.trouble(other);
                 let earlier = trouble.earlier_isn;
                 if trouble.earlier_isn_known && segment.ack == earlier.plus(1) {

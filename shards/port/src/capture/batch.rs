@@ -33,7 +33,8 @@ impl FrameDesc {
     pub(crate) fn frame<'a>(&self, bytes: &'a [u8]) -> Frame<'a> {
         Frame {
             bytes: &bytes[self.offset..][..self.cap_len as usize],
-            wire_len: self.wire_len,
+            // Some writers leave the length out.
+            wire_len: self.wire_len.max(self.cap_len),
             timestamp: self.timestamp,
             link: self.link,
             interface: self.interface,

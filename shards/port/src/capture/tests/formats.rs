@@ -99,6 +99,17 @@ fn old_versions_may_have_the_lengths_swapped() {
 }
 
 #[test]
+fn a_frame_is_at_least_as_long_as_what_was_captured_of_it() {
+    for variant in [MICROS, ENHANCED] {
+        let frame = OwnedFrame::new(0, b"frame");
+        let mut stated = frame.clone();
+        stated.wire_len = 0;
+        let bytes = variant.encode(&[stated]).bytes;
+        assert_eq!(stream(&bytes), (vec![frame], None));
+    }
+}
+
+#[test]
 fn fractions_past_a_second_carry_and_seconds_are_unsigned() {
     let record = |seconds, fraction| MICROS.words([seconds, fraction, 0, 0]);
     let header = MICROS.encode(&[]).bytes;
