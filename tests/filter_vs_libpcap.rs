@@ -1,5 +1,4 @@
 //! Our interpreter of packet filters against libpcap's own, on real frames.
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use std::path::{Path, PathBuf};
 
