@@ -207,7 +207,10 @@ fn check_order(flow: &mut Flow, event: Event, burst: u64) {
         }
         Event::LateData(_) => assert!(flow.ended, "LateData before ConnEnd"),
         // What comes before a hole is told before the hole, and what stands behind it after.
-        Event::Error { error: StreamError::Gap { .. }, .. } => flow.new_data_in = [None; 2],
+        Event::Error {
+            error: StreamError::Gap { .. },
+            ..
+        } => flow.new_data_in = [None; 2],
         _ => {}
     }
 }
