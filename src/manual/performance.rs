@@ -57,16 +57,16 @@
 //! # Figures
 //!
 //! One shard, `--actor read`, checksums ignored, on a shared virtual machine of two cores (Xeon with 2 MB of second-level
-//! cache a core) that had other work to do. Beside each figure, measured in alternation with it, stands the *floor*: a
-//! loop over the same packets in memory that parses the headers, finds the flow in a prefetched table and checks the
-//! sequence number, and does nothing else. Medians of five pairs of runs; the ratio is what carries over to other
-//! machines.
+//! cache a core). Beside each figure, measured in alternation with it, stands the *floor*: a loop over the same packets in
+//! memory that parses the headers, finds the flow in a prefetched table and checks the sequence number, and does nothing
+//! else. Medians of three pairs of runs; absolute figures vary by half with what else such a machine does, the ratio does
+//! not.
 //!
 //! | trace | ns/packet | floor | ratio | payload delivered |
 //! |---|---|---|---|---|
-//! | churn | 195 | 41 | 4.8 | 51,200,000 bytes, all |
-//! | mixed | 126 | 38 | 3.3 | 1,218,000,000 bytes, all |
-//! | bulk | 79 | 34 | 2.3 | 1,200,240,000 bytes, all |
+//! | churn | 164 | 38 | 4.3 | 51,200,000 bytes, all |
+//! | mixed | 122 | 38 | 3.2 | 1,218,000,000 bytes, all |
+//! | bulk | 78 | 34 | 2.3 | 1,200,240,000 bytes, all |
 //!
 //! What churn waits for is memory: each of its connections touches the index, two lines of the hot part of its flow, two
 //! of the cold part, and the links that put it in order of expiry. Large pages help (with
