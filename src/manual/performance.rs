@@ -59,8 +59,8 @@
 //! One shard, `--actor read`, checksums ignored, on a shared virtual machine of two cores (Xeon with 2 MB of second-level
 //! cache a core). Beside each figure, measured in alternation with it, stands the *floor*: a loop over the same packets in
 //! memory that parses the headers, finds the flow in a prefetched table and checks the sequence number, and does nothing
-//! else. Medians of three pairs of runs; absolute figures vary by half with what else such a machine does, the ratio does
-//! not.
+//! else. Medians of three pairs of runs on a quiet moment. Absolute figures vary by half with what else such a machine
+//! does; the ratio varies less, but does: under load churn came to 4.8 in five pairs.
 //!
 //! | trace | ns/packet | floor | ratio | payload delivered |
 //! |---|---|---|---|---|
@@ -70,7 +70,7 @@
 //!
 //! What churn waits for is memory: each of its connections touches the index, two lines of the hot part of its flow, two
 //! of the cold part, and the links that put it in order of expiry. Large pages help (with
-//! `GLIBC_TUNABLES=glibc.malloc.hugetlb=1` and transparent huge pages on `madvise`, about a tenth less).
+//! `GLIBC_TUNABLES=glibc.malloc.hugetlb=1` and transparent huge pages on `madvise`, between 5 and 15 percent less in a few runs).
 //!
 //! **Memory.** An idle flow takes 420 bytes ([`IDLE_FLOW_BYTES`](mosaic_engine::flow::IDLE_FLOW_BYTES)), whatever has been
 //! delivered on it, plus the state each actor keeps. A million of them take 420 MB, which `tests/memory.rs` measures.
