@@ -13,7 +13,7 @@
 //! | [`actor`] | what an application implements |
 //! | [`shard`] | ties them together: [`shard::Shard::handle_burst`] |
 #![no_std]
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 #![cfg_attr(
     test,
     expect(
@@ -31,7 +31,6 @@ pub mod counters;
 pub mod event;
 pub mod flow;
 pub mod limits;
-mod prefetch;
 pub mod shard;
 pub mod stream;
 pub mod tcp;

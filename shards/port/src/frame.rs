@@ -39,6 +39,11 @@ pub trait Batch: Default + Send {
     /// Where `index >= len()`.
     fn frame(&self, index: usize) -> Frame<'_>;
 
+    /// Sets the time of frames that came without one. Captures and devices with a clock of their own bring one.
+    fn stamp(&mut self, now: Timestamp) {
+        let _ = now;
+    }
+
     /// Gives the frames back to where they came from.
     fn clear(&mut self);
 

@@ -3,16 +3,18 @@
 //! A [`Port`] receives bursts of at most [`BURST_MAX`] frames into a [`Batch`], which owns them until the burst is
 //! over. Back-ends here need no foreign code: capture files ([`capture`]) and memory ([`memory`]).
 //! The engine reads frames through [`Frame`] and never learns which back-end they came from.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod capture;
 mod frame;
 mod link;
 pub mod memory;
 mod port;
+mod prefetch;
 mod time;
 
 pub use frame::{BURST_MAX, Batch, Frame};
 pub use link::LinkType;
-pub use port::{Port, PortError, PortFactory, Received};
+pub use port::{Port, PortError, PortFactory, Received, Sent};
+pub use prefetch::prefetch;
 pub use time::Timestamp;

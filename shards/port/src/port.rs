@@ -15,7 +15,21 @@ pub enum Received {
     End,
 }
 
-/// Something that receives frames: a capture, memory, a device queue. Owned by one shard.
+/// What became of the frames that [`Port::tx_burst`] was to send.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Sent {
+    /// Frames that the device took.
+    pub frames: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Frames that found no room in the device's queue, or no way out, and were dropped.
+    pub no_room: u64,
+}
+
+/// Something that receives frames, and may send them on: a capture, memory, a device queue. Owned by one shard.
+///
+/// Each batch that [`rx_burst`](Self::rx_burst) filled, and each that frames of such a batch were handed over to, ends in
+/// [`tx_burst`](Self::tx_burst) or in [`Batch::clear`].
 pub trait Port {
     /// How it hands out frames.
     type Batch: Batch;
@@ -26,6 +40,21 @@ pub trait Port {
     /// Where the source is damaged from here on. What was received before stays valid; later calls go on with what
     /// the damage leaves of the source, such as further files, and end with [`Received::End`].
     fn rx_burst(&mut self, batch: &mut Self::Batch) -> Result<Received, PortError>;
+
+    /// Ends a burst: sends the frames of `batch` whose bit is set in `forward` (frame `i` has bit `i`), in order, each out of
+    /// the port opposite to the one it came in on, and gives the others back. The batch is empty afterwards.
+    ///
+    /// A port that cannot send gives all of them back.
+    fn tx_burst(&mut self, batch: &mut Self::Batch, forward: u64) -> Sent {
+        let _ = forward;
+        batch.clear();
+        Sent::default()
+    }
+
+    /// Whether it forwards: true for ports that stand in a wire, false for captures and taps.
+    fn is_inline(&self) -> bool {
+        false
+    }
 
     /// Whether frames may wait: true for captures, which are held back instead of losing frames when a shard cannot
     /// keep up; false for live traffic.

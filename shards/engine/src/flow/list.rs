@@ -1,9 +1,9 @@
 //! Doubly linked lists over a table of links: membership changes in constant time, nothing is allocated.
 
 use alloc::vec::Vec;
+use mosaic_port::prefetch;
 
 use super::entry::NONE;
-use crate::prefetch::prefetch;
 
 /// Neighbours of one member.
 #[derive(Clone, Copy, Debug)]

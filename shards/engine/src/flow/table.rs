@@ -5,10 +5,10 @@
 //! touched as flows come.
 
 use alloc::vec::Vec;
+use mosaic_port::prefetch;
 
 use super::FlowKey;
 use super::entry::{Cold, Hot};
-use crate::prefetch::prefetch;
 
 /// Flows of one shard, by key.
 #[derive(Debug)]

@@ -4,11 +4,10 @@
 //! back. A member that fires too early, because packets came since, is simply put in again.
 
 use alloc::vec::Vec;
-use mosaic_port::Timestamp;
+use mosaic_port::{Timestamp, prefetch};
 
 use super::entry::NONE;
 use super::list::Lists;
-use crate::prefetch::prefetch;
 
 /// Slots of the wheel. Deadlines further away than the wheel is round fire early and are put in again.
 const SLOTS: usize = 1024;

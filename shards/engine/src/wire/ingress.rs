@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use mosaic_port::{BURST_MAX, Batch, Frame, LinkType, Timestamp};
+use mosaic_port::{BURST_MAX, Batch, Frame, LinkType, Timestamp, prefetch};
 
 use super::fragments::Fragments;
 use super::packet::{Buffer, Packet};
@@ -13,7 +13,6 @@ use super::walk::{Layers, Next, Walk};
 use super::{Encapsulation, domain, fast};
 use crate::counters::{Drops, IngressCounters};
 use crate::event::Filter;
-use crate::prefetch::prefetch;
 
 const CACHE_LINE: usize = 64;
 

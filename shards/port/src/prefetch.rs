@@ -1,4 +1,4 @@
-//! The one exception to "no unsafe in the engine": a hint to the processor.
+//! The one exception to "no unsafe outside the DPDK crates": a hint to the processor.
 
 /// Asks for the cache line at `target` (and, on x86-64, its neighbour by the adjacent-line prefetcher).
 ///
@@ -8,7 +8,7 @@
     unsafe_code,
     reason = "the prefetch intrinsic is an unsafe function; documented exception of the house rules"
 )]
-pub(crate) fn prefetch<T>(target: *const T) {
+pub fn prefetch<T>(target: *const T) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: PREFETCHT0 does not fault whatever the address, and SSE is part of the x86-64 baseline.
     unsafe {
