@@ -20,7 +20,7 @@ use mosaic_port::Timestamp;
 use crate::actor::{ActorId, Host, ShardContext};
 use crate::counters::Drops;
 use crate::event::{EndReason, Event, Hook, Side, Verdict};
-use crate::flow::list::Lists;
+use crate::flow::classes::Classes;
 use crate::flow::table::FlowTable;
 use crate::flow::wheel::Wheel;
 use crate::limits;
@@ -190,7 +190,7 @@ pub struct Shard {
     table: FlowTable,
     wheel: Wheel,
     /// Flows by how little they are worth, for the day the table is full.
-    classes: Lists,
+    classes: Classes,
     stores: Stores,
     burst: Burst,
     /// Layers around flows, interned; the empty ones first.
@@ -225,11 +225,10 @@ impl Shard {
         ];
         let mut table = FlowTable::new(config.flows_max, config.hash_seed);
         let mut wheel = Wheel::new(config.flows_max);
-        let mut classes = Lists::new(lifecycle::Class::COUNT, config.flows_max);
+        let classes = Classes::new(lifecycle::Class::COUNT, config.flows_max);
         if config.prefault {
             table.prefault();
             wheel.prefault();
-            classes.prefault();
         }
         Self {
             monitors: monitors::Monitors::default(),
@@ -303,18 +302,21 @@ impl Shard {
     /// Fetches what the packets that are not ordinary will touch besides the hot part of their flow.
     #[inline]
     fn prefetch_rare(&self, packets: &[Packet], candidates: &[Option<u32>]) {
+        let mut new = 0;
         for (packet, candidate) in packets.iter().zip(candidates) {
             let Some(number) = *candidate else {
-                self.table.prefetch_next();
+                let number = self.table.prefetch_new(new);
+                self.wheel.prefetch(number);
+                new += 1;
                 continue;
             };
-            let touches_links = begins_or_ends(packet);
-            if touches_links || !self.table.hot(number).is_ordinary() {
+            let changes_class = begins_or_ends(packet);
+            if changes_class || !self.table.hot(number).is_ordinary() {
                 self.table.prefetch_cold(number);
             }
-            if touches_links {
-                self.classes.prefetch(number);
-                self.wheel.prefetch(number);
+            if changes_class {
+                self.classes
+                    .prefetch(lifecycle::Class::Closed as usize, number);
             }
         }
     }
