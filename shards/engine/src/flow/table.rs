@@ -223,7 +223,8 @@ impl FlowTable {
 
     /// Fetches the memory that the next new flow but `nth` will be written to; returns its number.
     #[inline]
-    pub(crate) fn prefetch_new(&self, nth: usize) -> u32 {
+    pub(crate) fn prefetch_new(&self, nth: u64) -> u32 {
+        let nth = usize::try_from(nth).unwrap_or(0);
         let number = match self.free.len().checked_sub(nth + 1) {
             Some(at) => self.free[at] as usize,
             None => self.flows.len() + nth - self.free.len(),

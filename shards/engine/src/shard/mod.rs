@@ -204,6 +204,32 @@ pub struct Shard {
     drops: Drops,
 }
 
+/// How many packets the look-up of flows runs ahead of their processing, so that memory has time to come; and not more, or
+/// the first level of cache would lose it again.
+const LOOK_UP_AHEAD: usize = 16;
+/// The same for what is fetched once the hot part of the flow is there.
+const FETCH_AHEAD: usize = 8;
+
+/// What is known of packets before their turn comes.
+struct Ahead {
+    hashes: [u64; limits::BURST],
+    candidates: [Option<u32>; limits::BURST],
+    /// Packets so far that probably begin a flow, and flows begun before the burst.
+    new: u64,
+    begun: u64,
+}
+
+impl Default for Ahead {
+    fn default() -> Self {
+        Self {
+            hashes: [0; limits::BURST],
+            candidates: [None; limits::BURST],
+            new: 0,
+            begun: 0,
+        }
+    }
+}
+
 /// A burst on its way through the shard.
 struct Run<'b> {
     packets: &'b [Packet],
@@ -278,46 +304,52 @@ impl Shard {
             encapsulations,
             host,
         };
-        let mut hashes = [0; limits::BURST];
-        let mut candidates = [None; limits::BURST];
-        for (packet, hash) in packets.iter().zip(&mut hashes) {
+        let mut ahead = Ahead {
+            begun: self.counters.flows_started,
+            ..Ahead::default()
+        };
+        for (packet, hash) in packets.iter().zip(&mut ahead.hashes) {
             *hash = self.table.hash(&packet.key);
             self.table.prefetch_index(*hash);
         }
-        for (hash, candidate) in hashes.iter().zip(&mut candidates).take(packets.len()) {
-            *candidate = self.table.candidate(*hash);
-        }
-        self.prefetch_rare(packets, &candidates);
-        for (i, (hash, candidate)) in hashes
-            .iter()
-            .zip(candidates)
-            .take(packets.len())
-            .enumerate()
-        {
-            self.handle_packet(&mut run, i, *hash, candidate);
+        for i in 0..packets.len() + LOOK_UP_AHEAD {
+            if i < packets.len() {
+                ahead.candidates[i] = self.table.candidate(ahead.hashes[i]);
+            }
+            if let Some(i) = i.checked_sub(LOOK_UP_AHEAD - FETCH_AHEAD)
+                && i < packets.len()
+            {
+                match ahead.candidates[i] {
+                    Some(number) => self.prefetch_rare(&packets[i], number),
+                    None => self.prefetch_new(&mut ahead),
+                }
+            }
+            if let Some(i) = i.checked_sub(LOOK_UP_AHEAD) {
+                self.handle_packet(&mut run, i, ahead.hashes[i], ahead.candidates[i]);
+            }
         }
         self.end_burst(&mut run);
     }
 
-    /// Fetches what the packets that are not ordinary will touch besides the hot part of their flow.
+    /// Fetches what the first packet of a flow will touch.
     #[inline]
-    fn prefetch_rare(&self, packets: &[Packet], candidates: &[Option<u32>]) {
-        let mut new = 0;
-        for (packet, candidate) in packets.iter().zip(candidates) {
-            let Some(number) = *candidate else {
-                let number = self.table.prefetch_new(new);
-                self.wheel.prefetch(number);
-                new += 1;
-                continue;
-            };
-            let changes_class = begins_or_ends(packet);
-            if changes_class || !self.table.hot(number).is_ordinary() {
-                self.table.prefetch_cold(number);
-            }
-            if changes_class {
-                self.classes
-                    .prefetch(lifecycle::Class::Closed as usize, number);
-            }
+    fn prefetch_new(&self, ahead: &mut Ahead) {
+        let begun = self.counters.flows_started - ahead.begun;
+        let number = self.table.prefetch_new(ahead.new.saturating_sub(begun));
+        self.wheel.prefetch(number);
+        ahead.new += 1;
+    }
+
+    /// Fetches what a packet that is not ordinary will touch besides the hot part of its flow.
+    #[inline]
+    fn prefetch_rare(&self, packet: &Packet, number: u32) {
+        let changes_class = begins_or_ends(packet);
+        if changes_class || !self.table.hot(number).is_ordinary() {
+            self.table.prefetch_cold(number);
+        }
+        if changes_class {
+            self.classes
+                .prefetch(lifecycle::Class::Closed as usize, number);
         }
     }
 
