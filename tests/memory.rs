@@ -63,6 +63,7 @@ fn segment(flow: u32, step: u32) -> Packet {
             flags,
             options_len: 0,
         },
+        unfinished: false,
     }
 }
 

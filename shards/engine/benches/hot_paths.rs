@@ -88,6 +88,7 @@ fn segment(client: u32, seq: u32, flags: TcpFlags, payload: u32) -> Packet {
             flags,
             options_len: 0,
         },
+        unfinished: false,
     }
 }
 

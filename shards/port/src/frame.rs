@@ -39,6 +39,15 @@ pub trait Batch: Default + Send {
     /// Where `index >= len()`.
     fn frame(&self, index: usize) -> Frame<'_>;
 
+    /// The bytes of frame `index`, to be changed before it is sent. `None` where they are shared: captures.
+    ///
+    /// # Panics
+    /// Where `index >= len()`, as far as the kind of batch gives bytes at all.
+    fn bytes_mut(&mut self, index: usize) -> Option<&mut [u8]> {
+        let _ = index;
+        None
+    }
+
     /// Sets the time of frames that came without one. Captures and devices with a clock of their own bring one.
     fn stamp(&mut self, now: Timestamp) {
         let _ = now;

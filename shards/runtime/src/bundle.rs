@@ -18,6 +18,10 @@ pub(crate) struct Bundle<B> {
     picks: ArrayVec<u8, BURST_MAX>,
     /// What encapsulations of the burst are called here: pairs of old and new number.
     renamed: ArrayVec<(u8, u8), BURST_MAX>,
+    /// Whether the frames came in on a wire and wait for a decision.
+    pub(crate) inline: bool,
+    /// The frames that go on their way: frame `i` has bit `i`. Set by the shard that decided.
+    pub(crate) forward: u64,
     /// Memory of earlier datagrams, left with a burst in exchange for its own.
     spare: ArrayVec<Vec<u8>, SPARE_MAX>,
 }
@@ -38,11 +42,15 @@ impl<B: Batch> Bundle<B> {
                 self.picks.push(frame);
                 Buffer::Frame(last_index(self.picks.len()))
             }
-            Buffer::Datagram(datagram) => {
+            Buffer::Datagram { datagram, frame } => {
+                self.picks.push(frame);
                 let spare = self.spare.pop().unwrap_or_default();
                 let bytes = std::mem::replace(&mut parsed.datagrams[usize::from(datagram)], spare);
                 self.parsed.datagrams.push(bytes);
-                Buffer::Datagram(last_index(self.parsed.datagrams.len()))
+                Buffer::Datagram {
+                    datagram: last_index(self.parsed.datagrams.len()),
+                    frame: last_index(self.picks.len()),
+                }
             }
         };
         let encapsulation = self.rename(packet.encapsulation, &parsed.encapsulations);
@@ -54,7 +62,8 @@ impl<B: Batch> Bundle<B> {
     }
 
     /// Takes the frames of its packets out of the burst.
-    pub(crate) fn take_frames(&mut self, burst: &mut B) {
+    pub(crate) fn take_frames(&mut self, burst: &mut B, inline: bool) {
+        self.inline = inline;
         burst.hand_over(&self.picks, &mut self.batch);
     }
 
@@ -71,6 +80,7 @@ impl<B: Batch> Bundle<B> {
         );
         self.picks.clear();
         self.renamed.clear();
+        self.forward = 0;
     }
 
     /// The number here of encapsulation `old` of the burst. As in every burst, number 0 is the empty one.
@@ -172,7 +182,12 @@ pub(crate) mod tests {
             payload_len: 1,
             payload_captured: 1,
             transport: Transport::Other,
+            unfinished: false,
         }
+    }
+
+    fn datagram(datagram: u8, frame: u8) -> Buffer {
+        Buffer::Datagram { datagram, frame }
     }
 
     fn vlan(id: u16) -> Encapsulation {
@@ -188,7 +203,7 @@ pub(crate) mod tests {
         parsed.datagrams = vec![vec![100], vec![101]];
         let picked = [
             packet(Buffer::Frame(1), 3),
-            packet(Buffer::Datagram(1), 0),
+            packet(datagram(1, 2), 0),
             packet(Buffer::Frame(4), 1),
             packet(Buffer::Frame(5), 3),
         ];
@@ -197,19 +212,19 @@ pub(crate) mod tests {
             for packet in &picked {
                 bundle.add(packet, &mut parsed);
             }
-            bundle.take_frames(&mut batch);
+            bundle.take_frames(&mut batch, false);
 
             let buffers: Vec<_> = bundle.parsed.packets.iter().map(|p| p.buffer).collect();
             assert_eq!(
                 buffers,
                 [
                     Buffer::Frame(0),
-                    Buffer::Datagram(0),
-                    Buffer::Frame(1),
-                    Buffer::Frame(2)
+                    datagram(0, 1),
+                    Buffer::Frame(2),
+                    Buffer::Frame(3)
                 ]
             );
-            assert_eq!(bundle.batch, Frames(vec![1, 4, 5]));
+            assert_eq!(bundle.batch, Frames(vec![1, 2, 4, 5]));
             assert_eq!(bundle.parsed.datagrams, [vec![101]]);
             assert_eq!(
                 bundle.parsed.encapsulations,
@@ -241,7 +256,7 @@ pub(crate) mod tests {
         let (mut parsed, _) = burst(0);
         for index in 0..10 {
             parsed.datagrams.push(vec![index]);
-            bundle.add(&packet(Buffer::Datagram(index), 0), &mut parsed);
+            bundle.add(&packet(datagram(index, index), 0), &mut parsed);
         }
         bundle.clear();
         assert_eq!(
@@ -262,7 +277,7 @@ pub(crate) mod tests {
         for packet in parsed.packets.clone() {
             bundle.add(&packet, &mut parsed);
         }
-        bundle.take_frames(&mut batch);
+        bundle.take_frames(&mut batch, false);
         assert_eq!(bundle.parsed.encapsulations, parsed.encapsulations);
         assert_eq!(bundle.batch, batch);
     }

@@ -12,6 +12,7 @@
 //! | `backoff` | what a shard does without work |
 //! | `bundle`, `ring` | packets on their way to the shard that owns their flow |
 //! | `local` | frames in, callbacks out: what every worker does with a burst |
+//! | `forward` | what becomes of the frames that came in on a wire |
 //! | `host` | calls actors, contains their panics, keeps their state of each flow |
 //! | `panics` | keeps contained panics off standard error |
 //! | `snapshot` | figures of a shard, for other threads |
@@ -22,6 +23,7 @@ mod backoff;
 mod bundle;
 pub mod clock;
 mod error;
+mod forward;
 mod host;
 mod local;
 mod panics;
@@ -33,6 +35,7 @@ mod start;
 mod worker;
 
 pub use error::RuntimeError;
+pub use forward::{WireCounters, WireRules};
 pub use local::LocalShard;
 pub use plan::{ActorSpec, Idle, OnPanic, Pin, Plan};
 pub use running::{Handle, Report, Running, ShardReport};

@@ -102,26 +102,33 @@ impl LocalShard {
         }
     }
 
+    /// The burst at hand.
+    pub(crate) fn parsed(&self) -> &Parsed {
+        &self.parsed
+    }
+
     /// The packets of the burst at hand.
     pub(crate) fn parsed_mut(&mut self) -> &mut Parsed {
         &mut self.parsed
     }
 
     /// Processes the packets that [`parse`](Self::parse) found in `batch` and nobody took away since.
-    pub(crate) fn handle_parsed<B: Batch>(&mut self, batch: &B) {
+    /// Returns the packets that are to be dropped, a bit each.
+    pub(crate) fn handle_parsed<B: Batch>(&mut self, batch: &B) -> u64 {
         if self.parsed.packets.is_empty() {
             // All of the burst went to other shards, or nothing of it was a packet. Time passes here as well.
-            return self.shard.handle_clock(self.clock, &mut self.host);
+            self.shard.handle_clock(self.clock, &mut self.host);
+            return 0;
         }
-        handle(&mut self.shard, &mut self.host, &self.parsed, batch);
+        handle(&mut self.shard, &mut self.host, &self.parsed, batch)
     }
 
-    /// Processes packets that another shard parsed.
-    pub(crate) fn handle_bundle<B: Batch>(&mut self, parsed: &Parsed, batch: &B) {
+    /// Processes packets that another shard parsed; returns those that are to be dropped, a bit each.
+    pub(crate) fn handle_bundle<B: Batch>(&mut self, parsed: &Parsed, batch: &B) -> u64 {
         if let Some(last) = parsed.packets.last() {
             self.clock = self.clock.max(last.clock);
         }
-        handle(&mut self.shard, &mut self.host, parsed, batch);
+        handle(&mut self.shard, &mut self.host, parsed, batch)
     }
 
     /// The latest time of any packet parsed or processed here, or told by [`run_clock`](Self::run_clock).
@@ -132,6 +139,11 @@ impl LocalShard {
     /// First half of [`finish`](Self::finish): the last deliveries.
     pub(crate) fn end_flows(&mut self) {
         self.shard.finish(&mut self.host);
+    }
+
+    /// Ends at most `flows` flows; false where there may be more. A piece of [`end_flows`](Self::end_flows).
+    pub(crate) fn end_some_flows(&mut self, flows: usize) -> bool {
+        self.shard.finish_some(flows, &mut self.host)
     }
 
     /// Second half of [`finish`](Self::finish).
@@ -156,19 +168,19 @@ impl LocalShard {
     }
 }
 
-fn handle<B: Batch>(shard: &mut Shard, host: &mut ActorHost, parsed: &Parsed, batch: &B) {
+fn handle<B: Batch>(shard: &mut Shard, host: &mut ActorHost, parsed: &Parsed, batch: &B) -> u64 {
     let bytes: ArrayVec<&[u8], BURST_MAX> = parsed
         .packets
         .iter()
         .map(|packet| bytes_of(packet, parsed, batch))
         .collect();
-    shard.handle_burst(&parsed.packets, &bytes, &parsed.encapsulations, host);
+    shard.handle_burst(&parsed.packets, &bytes, &parsed.encapsulations, host)
 }
 
 #[inline]
 fn bytes_of<'a, B: Batch>(packet: &Packet, parsed: &'a Parsed, batch: &'a B) -> &'a [u8] {
     match packet.buffer {
         Buffer::Frame(index) => batch.frame(usize::from(index)).bytes,
-        Buffer::Datagram(index) => &parsed.datagrams[usize::from(index)],
+        Buffer::Datagram { datagram, .. } => &parsed.datagrams[usize::from(datagram)],
     }
 }

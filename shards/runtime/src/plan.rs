@@ -8,8 +8,8 @@ use mosaic_engine::shard::ShardConfig;
 use mosaic_engine::wire::WireConfig;
 use mosaic_port::PortFactory;
 
-use crate::RuntimeError;
 use crate::host::{ErasedActor, HostedActor, Place};
+use crate::{RuntimeError, WireRules};
 
 /// What [`start`](crate::start()) runs.
 #[derive(Debug)]
@@ -19,6 +19,9 @@ pub struct Plan<F: PortFactory> {
     /// What each shard receives from, by shard number; at most as many as there are shards. Shards without a port work
     /// on the packets that others hand over.
     pub ports: Vec<Option<Box<F>>>,
+    /// Rules of the wires, by the interface ([`Frame::interface`](mosaic_port::Frame::interface)) that a frame came in on;
+    /// the default for interfaces beyond. Only inline ports follow them.
+    pub wires: Vec<WireRules>,
     /// How frames become packets. `fragments_max` is a total: it is divided over the ports.
     pub wire: WireConfig,
     /// How flows are tracked. `flows_max` and `buffered_bytes_max` are totals: they are divided over the shards, and
@@ -49,6 +52,7 @@ impl<F: PortFactory> Plan<F> {
         Self {
             shards,
             ports: Vec::new(),
+            wires: Vec::new(),
             wire,
             shard,
             actors: Vec::new(),

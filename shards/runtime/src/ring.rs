@@ -1,5 +1,6 @@
-//! Hand-over rings: one single-producer single-consumer ring for each ordered pair of shards, and one back for the
-//! empty bundles, so that the steady state allocates nothing.
+//! Hand-over rings: one single-producer single-consumer ring for each ordered pair of shards, and one back, on which
+//! bundles return to the shard that filled them. That one sends the frames on that may pass, gives the others back, and fills
+//! the bundle again, so that the steady state allocates nothing and each queue of a device is used by one thread.
 
 use std::sync::atomic::{Ordering, fence};
 
@@ -44,16 +45,20 @@ pub(crate) fn mesh<B: Batch>(has_port: &[bool], depth: usize) -> Vec<Links<B>> {
 #[derive(Debug)]
 pub(crate) struct Sender<B> {
     full: Producer<Box<Bundle<B>>>,
-    empty: Consumer<Box<Bundle<B>>>,
+    done: Consumer<Box<Bundle<B>>>,
     /// What the burst at hand has for that shard.
     pending: Option<Box<Bundle<B>>>,
+    /// Empty bundles.
+    spare: Vec<Box<Bundle<B>>>,
+    /// Bundles that have not come back.
+    under_way: usize,
 }
 
 /// The receiving end from one shard.
 #[derive(Debug)]
 pub(crate) struct Receiver<B> {
     full: Consumer<Box<Bundle<B>>>,
-    empty: Producer<Box<Bundle<B>>>,
+    done: Producer<Box<Bundle<B>>>,
 }
 
 /// What became of the pending bundle.
@@ -63,25 +68,27 @@ pub(crate) enum Published {
     Done,
     /// No room; it is still pending.
     Full,
-    /// The receiver is gone; so many packets were dropped.
-    Gone(u64),
+    /// The receiver is gone; it is still pending.
+    Gone,
 }
 
 /// A ring for at most `depth` bundles.
 fn ring<B: Batch>(depth: usize) -> (Sender<B>, Receiver<B>) {
     let (full_in, full_out) = RingBuffer::new(depth);
     // Besides those in the ring, the sender fills one bundle while the receiver works on another.
-    let (empty_in, empty_out) = RingBuffer::new(depth + 2);
+    let (done_in, done_out) = RingBuffer::new(depth + 2);
     let sender = Sender {
         full: full_in,
-        empty: empty_out,
+        done: done_out,
         pending: None,
+        spare: Vec::with_capacity(depth + 2),
+        under_way: 0,
     };
     (
         sender,
         Receiver {
             full: full_out,
-            empty: empty_in,
+            done: done_in,
         },
     )
 }
@@ -89,31 +96,34 @@ fn ring<B: Batch>(depth: usize) -> (Sender<B>, Receiver<B>) {
 impl<B: Batch> Sender<B> {
     /// Adds a packet of the burst `parsed` to what is pending.
     pub(crate) fn add(&mut self, packet: &Packet, parsed: &mut Parsed) {
-        let empty = &mut self.empty;
+        let spare = &mut self.spare;
         let bundle = self
             .pending
-            .get_or_insert_with(|| empty.pop().unwrap_or_default());
+            .get_or_insert_with(|| spare.pop().unwrap_or_default());
         bundle.add(packet, parsed);
     }
 
     /// Takes the frames of the pending packets out of the burst.
-    pub(crate) fn take_frames(&mut self, burst: &mut B) {
+    pub(crate) fn take_frames(&mut self, burst: &mut B, inline: bool) {
         if let Some(bundle) = &mut self.pending {
-            bundle.take_frames(burst);
+            bundle.take_frames(burst, inline);
         }
     }
 
     /// Sends what is pending, if there is room.
     pub(crate) fn publish(&mut self) -> Published {
-        // A bundle without packets was discarded before, and waits to be filled again.
-        let Some(bundle) = self.pending.take_if(|bundle| bundle.packets() > 0) else {
+        let Some(bundle) = self.pending.take() else {
             return Published::Done;
         };
         if self.full.is_abandoned() {
-            return Published::Gone(bundle.packets());
+            self.pending = Some(bundle);
+            return Published::Gone;
         }
         match self.full.push(bundle) {
-            Ok(()) => Published::Done,
+            Ok(()) => {
+                self.under_way += 1;
+                Published::Done
+            }
             Err(PushError::Full(bundle)) => {
                 self.pending = Some(bundle);
                 Published::Full
@@ -121,14 +131,29 @@ impl<B: Batch> Sender<B> {
         }
     }
 
-    /// Drops what is pending; returns the number of packets.
-    pub(crate) fn discard(&mut self) -> u64 {
-        let Some(bundle) = &mut self.pending else {
-            return 0;
-        };
-        let packets = bundle.packets();
+    /// What is pending, to be given back with [`reuse`](Self::reuse) instead of being sent.
+    pub(crate) fn discard(&mut self) -> Option<Box<Bundle<B>>> {
+        self.pending.take()
+    }
+
+    /// The next bundle that came back, in the order in which they were sent, to be given to [`reuse`](Self::reuse).
+    pub(crate) fn returned(&mut self) -> Option<Box<Bundle<B>>> {
+        let bundle = self.done.pop().ok()?;
+        self.under_way -= 1;
+        Some(bundle)
+    }
+
+    /// Keeps an empty bundle to be filled again.
+    pub(crate) fn reuse(&mut self, mut bundle: Box<Bundle<B>>) {
         bundle.clear();
-        packets
+        if self.spare.len() < self.spare.capacity() {
+            self.spare.push(bundle);
+        }
+    }
+
+    /// Whether a bundle may still come back.
+    pub(crate) fn awaits(&self) -> bool {
+        self.under_way > 0 && !(self.done.is_abandoned() && self.done.is_empty())
     }
 }
 
@@ -138,11 +163,10 @@ impl<B: Batch> Receiver<B> {
         self.full.pop().ok()
     }
 
-    /// Clears a bundle and sends it back to be filled again.
-    pub(crate) fn give_back(&mut self, mut bundle: Box<Bundle<B>>) {
-        bundle.clear();
-        // There is room for every bundle that exists; were there none, the memory would be freed, that is all.
-        let _ = self.empty.push(bundle);
+    /// Sends a bundle back to the shard that filled it.
+    pub(crate) fn give_back(&mut self, bundle: Box<Bundle<B>>) {
+        // There is room for every bundle that exists; were there none, its frames would be given back, that is all.
+        let _ = self.done.push(bundle);
     }
 
     /// Whether the sender is gone and everything it sent was taken.
@@ -167,7 +191,7 @@ mod tests {
         for packet in parsed.packets.clone() {
             sender.add(&packet, &mut parsed);
         }
-        sender.take_frames(&mut batch);
+        sender.take_frames(&mut batch, false);
     }
 
     #[test]
@@ -184,7 +208,12 @@ mod tests {
                 "round {round}"
             );
             addresses.insert(std::ptr::from_ref(&*bundle).addr());
+            assert!(sender.awaits());
             receiver.give_back(bundle);
+            let returned = sender.returned().unwrap();
+            assert_eq!(returned.batch.len(), 3, "with its frames");
+            assert!(!sender.awaits());
+            sender.reuse(returned);
         }
         assert_eq!(addresses.len(), 1);
     }
@@ -199,7 +228,10 @@ mod tests {
         assert_eq!(receiver.take().map(|bundle| bundle.packets()), Some(1));
         assert_eq!(sender.publish(), Published::Done);
         fill(&mut sender, 4);
-        assert_eq!((sender.publish(), sender.discard()), (Published::Full, 4));
+        assert_eq!(sender.publish(), Published::Full);
+        let discarded = sender.discard().unwrap();
+        assert_eq!(discarded.packets(), 4);
+        sender.reuse(discarded);
         assert_eq!(receiver.take().map(|bundle| bundle.packets()), Some(2));
         assert_eq!(
             sender.publish(),
@@ -229,7 +261,8 @@ mod tests {
         let (mut sender, receiver) = ring(2);
         drop(receiver);
         fill(&mut sender, 3);
-        assert_eq!(sender.publish(), Published::Gone(3));
+        assert_eq!(sender.publish(), Published::Gone);
+        assert_eq!(sender.discard().map(|bundle| bundle.packets()), Some(3));
         assert_eq!(sender.publish(), Published::Done);
     }
 

@@ -6,6 +6,8 @@ use mosaic_engine::counters::{Drops, IngressCounters};
 use mosaic_engine::shard::ShardCounters;
 use mosaic_port::Timestamp;
 
+use crate::WireCounters;
+
 /// The figures of one shard as it last published them: every 256 bursts, when it runs out of work, and at its end.
 /// Counts are since the start.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +36,8 @@ pub struct ShardSnapshot {
     pub ring_dropped: u64,
     /// Bursts that had to wait for room in a ring: back-pressure to a capture.
     pub ring_waits: u64,
+    /// What became of the frames of an inline port.
+    pub wire: WireCounters,
     /// Bursts that brought frames.
     pub bursts: u64,
     /// Turns of the loop that found nothing to do.

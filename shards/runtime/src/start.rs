@@ -17,7 +17,7 @@ use crate::local::LocalShard;
 use crate::ring::{Links, mesh};
 use crate::running::{Handle, Running, ShardReport, Shared};
 use crate::worker::{Command, Worker};
-use crate::{ActorSpec, Idle, OnPanic, Pin, Plan, RuntimeError, panics};
+use crate::{ActorSpec, Idle, OnPanic, Pin, Plan, RuntimeError, WireRules, panics};
 
 /// Locked memory that an executor needs for its rings and their registered buffers.
 pub(crate) const MEMLOCK_BYTES_PER_SHARD: u64 = 512 << 10;
@@ -107,6 +107,7 @@ struct Seed<F: PortFactory> {
     placement: Placement,
     backoff: Backoff,
     shared: Arc<Shared>,
+    rules: Arc<[WireRules]>,
 }
 
 /// Deals the plan out to its shards.
@@ -122,6 +123,7 @@ fn seeds<F: PortFactory>(plan: &mut Plan<F>, shared: &Arc<Shared>) -> Vec<Seed<F
         .map(|shard| (plan.wire_config(shard), plan.shard_config(shard)))
         .collect();
     let ports = std::mem::take(&mut plan.ports);
+    let rules: Arc<[WireRules]> = std::mem::take(&mut plan.wires).into();
 
     let mut seeds = Vec::new();
     for (((shard, links), (wire, config)), port) in (0..)
@@ -146,6 +148,7 @@ fn seeds<F: PortFactory>(plan: &mut Plan<F>, shared: &Arc<Shared>) -> Vec<Seed<F
             },
             backoff: Backoff::new(idle, crowded),
             shared: Arc::clone(shared),
+            rules: Arc::clone(&rules),
         });
     }
     seeds
@@ -196,6 +199,7 @@ impl<F: PortFactory> Seed<F> {
                     at,
                     "a shard is lost: this is a defect of mosaic or of its port"
                 );
+                worker.stand_in();
                 resume_unwind(panic)
             }
         }
@@ -226,6 +230,7 @@ impl<F: PortFactory> Seed<F> {
             self.backoff,
             self.shared,
             self.drain_on_stop,
+            self.rules,
         );
         Ok((executor, worker))
     }

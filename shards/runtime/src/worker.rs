@@ -1,8 +1,11 @@
 //! The poll loop of one shard.
 //!
-//! A turn: mailbox, packets from other shards, a burst of the own port, and what others own of it on its way. Nothing
-//! in it waits for another thread but a full ring of a lossless port, and while it waits it takes in what others sent,
-//! so that two shards never wait for each other.
+//! A turn: mailbox, packets from other shards, frames that came back from them, a burst of the own port, and what others
+//! own of it on its way. Nothing in it waits for another thread but a full ring of a lossless port, and while it waits it
+//! takes in what others sent, so that two shards never wait for each other.
+//!
+//! An inline port stays open as long as the shard's thread lives: while the shard ends, and after it was lost by a panic,
+//! frames pass unseen, or are dropped, as the rules of their wire say.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, TryLockError};
@@ -13,6 +16,7 @@ use mosaic_port::{Batch, Port, PortError, Received, Timestamp};
 
 use crate::backoff::Backoff;
 use crate::clock;
+use crate::forward::{WireRules, finish_checksums};
 use crate::local::LocalShard;
 use crate::ring::{Links, Published};
 use crate::running::{ShardReport, Shared, lock};
@@ -24,6 +28,10 @@ const PUBLISH_TURNS: u32 = 256;
 const TAKE_MAX: usize = 8;
 /// Empty turns between two looks at the clock.
 const CLOCK_TURNS: u32 = 64;
+/// Flows ended between two looks at an inline port.
+const END_FLOWS: usize = 256;
+/// What a port of a lost shard waits when it has nothing.
+const BYPASS_SLEEP: Duration = Duration::from_micros(50);
 
 /// What a shard is told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,6 +58,9 @@ pub(crate) struct Worker<'a, P: Port> {
     live: bool,
     drain_on_stop: bool,
     stopped: bool,
+    rules: Arc<[WireRules]>,
+    /// Whether the port is an inline one.
+    inline: bool,
     /// Figures that only the loop knows; the rest is filled in when they are published.
     figures: ShardSnapshot,
     turns_to_publish: u32,
@@ -72,9 +83,12 @@ impl<'a, P: Port> Worker<'a, P> {
         backoff: Backoff,
         shared: Arc<Shared>,
         drain_on_stop: bool,
+        rules: Arc<[WireRules]>,
     ) -> Self {
         Self {
             shard,
+            inline: port.as_ref().is_some_and(P::is_inline),
+            rules,
             port,
             batch: P::Batch::default(),
             local,
@@ -103,12 +117,13 @@ impl<'a, P: Port> Worker<'a, P> {
     }
 
     /// Works until the port has ended, or `Stop`, and every other shard has closed its ring to this one.
-    pub(crate) async fn run(mut self) -> ShardReport {
+    pub(crate) async fn run(&mut self) -> ShardReport {
         while !self.is_over() {
             self.read_mailbox();
             let taken = self.take_in();
+            let returned = self.take_back();
             let received = self.receive().await;
-            if taken || received {
+            if taken || returned || received {
                 self.count_turn();
             } else {
                 self.idle().await;
@@ -118,8 +133,12 @@ impl<'a, P: Port> Worker<'a, P> {
         self.finish()
     }
 
+    /// Whether nothing more comes, neither from the port nor from other shards. An inline port counts no more once the
+    /// shard was told to stop.
     fn is_over(&self) -> bool {
-        self.port.is_none() && self.links.from.iter().all(|ring| ring.is_closed())
+        (self.port.is_none() || self.stopped)
+            && self.links.to.is_empty()
+            && self.links.from.iter().all(|ring| ring.is_closed())
     }
 
     fn is_lossless(&self) -> bool {
@@ -130,11 +149,18 @@ impl<'a, P: Port> Worker<'a, P> {
         while let Ok(command) = self.mailbox.try_recv() {
             match command {
                 Command::Go { live } => self.live = live,
-                Command::Stop => {
-                    self.stopped = true;
-                    self.close();
-                }
+                Command::Stop => self.stop(),
             }
+        }
+    }
+
+    fn stop(&mut self) {
+        self.stopped = true;
+        if self.inline {
+            // The port stays; what is under way comes back first.
+            self.note_reached();
+        } else {
+            self.close();
         }
     }
 
@@ -143,9 +169,13 @@ impl<'a, P: Port> Worker<'a, P> {
         if let Some(port) = self.port.take() {
             self.figures.progress = port.progress();
         }
+        self.note_reached();
+        self.links.to.clear();
+    }
+
+    fn note_reached(&self) {
         let reached = self.local.clock().as_nanos();
         self.shared.end_clock.fetch_max(reached, Ordering::AcqRel);
-        self.links.to.clear();
     }
 
     /// Processes what other shards sent; whether there was anything.
@@ -153,17 +183,47 @@ impl<'a, P: Port> Worker<'a, P> {
         let mut any = false;
         for ring in &mut self.links.from {
             for _ in 0..TAKE_MAX {
-                let Some(bundle) = ring.take() else { break };
+                let Some(mut bundle) = ring.take() else { break };
                 any = true;
+                let len = bundle.batch.len();
                 if self.stopped && !self.drain_on_stop {
                     self.figures.ring_dropped += bundle.packets();
+                    if bundle.inline {
+                        let pass = rules(&self.rules, &bundle.batch).pass_exit;
+                        let wire = &mut self.figures.wire;
+                        bundle.forward = wire.judge_unseen(len, pass, |w| &mut w.dropped_exit);
+                    }
                 } else {
                     begin(&mut self.began);
                     self.figures.taken_in += bundle.packets();
-                    self.local.handle_bundle(&bundle.parsed, &bundle.batch);
+                    let dropped = self.local.handle_bundle(&bundle.parsed, &bundle.batch);
+                    if bundle.inline {
+                        let packets = &bundle.parsed.packets;
+                        bundle.forward = self.figures.wire.judge_packets(packets, dropped);
+                    }
                 }
                 ring.give_back(bundle);
             }
+        }
+        any
+    }
+
+    /// Sends on what came back from other shards; whether there was anything.
+    fn take_back(&mut self) -> bool {
+        let mut any = false;
+        for ring in self.links.to.iter_mut().flatten() {
+            while let Some(mut bundle) = ring.returned() {
+                any = true;
+                if let Some(port) = &mut self.port {
+                    let sent = port.tx_burst(&mut bundle.batch, bundle.forward);
+                    self.figures.wire.count_sent(sent);
+                }
+                ring.reuse(bundle);
+            }
+        }
+        if self.stopped && !self.links.to.iter().flatten().any(|ring| ring.awaits()) {
+            // Tells the others that nothing more comes from here.
+            self.links.to.clear();
         }
         any
     }
@@ -178,7 +238,9 @@ impl<'a, P: Port> Worker<'a, P> {
             // What the damage leaves of the source follows, or its end.
             Received::Frames
         });
-        if !self.batch.is_empty() {
+        if self.inline && self.stopped {
+            self.bypass();
+        } else if !self.batch.is_empty() {
             begin(&mut self.began);
             self.process().await;
         }
@@ -189,12 +251,72 @@ impl<'a, P: Port> Worker<'a, P> {
     }
 
     async fn process(&mut self) {
+        if !self.is_lossless() {
+            self.batch.stamp(clock::now());
+        }
         self.local.parse(&self.batch);
+        let mut forward = 0;
+        if self.inline {
+            finish_checksums(&self.local.parsed().packets, &mut self.batch);
+            let rules = rules(&self.rules, &self.batch);
+            forward = self.figures.wire.judge_refused(self.local.parsed(), rules);
+        }
         if self.hand_out() {
             self.publish_bundles().await;
         }
-        self.local.handle_parsed(&self.batch);
+        let dropped = self.local.handle_parsed(&self.batch);
+        if self.inline {
+            let packets = &self.local.parsed().packets;
+            forward |= self.figures.wire.judge_packets(packets, dropped);
+            self.send(forward);
+        } else {
+            self.batch.clear();
+        }
+    }
+
+    /// Lets the frames of the burst pass unseen, or drops them, as the rules say.
+    fn bypass(&mut self) {
+        let len = self.batch.len();
+        if len == 0 {
+            return;
+        }
+        let pass = rules(&self.rules, &self.batch).pass_exit;
+        let wire = &mut self.figures.wire;
+        wire.unseen += len as u64;
+        let forward = wire.judge_unseen(len, pass, |wire| &mut wire.dropped_exit);
+        self.send(forward);
+    }
+
+    fn send(&mut self, forward: u64) {
+        if let Some(port) = &mut self.port {
+            let sent = port.tx_burst(&mut self.batch, forward);
+            self.figures.wire.count_sent(sent);
+        }
+    }
+
+    /// One burst of the port of a shard that looks no more at its frames; whether there was one.
+    fn bypass_turn(&mut self) -> bool {
+        let Some(port) = self.port.as_mut().filter(|port| port.is_inline()) else {
+            return false;
+        };
+        let received = port.rx_burst(&mut self.batch);
+        self.bypass();
+        matches!(received, Ok(Received::Frames))
+    }
+
+    /// Keeps the wire of a lost shard alive until `Stop`: frames are only passed on, or dropped.
+    pub(crate) fn stand_in(&mut self) {
         self.batch.clear();
+        while self.inline {
+            match self.mailbox.try_recv() {
+                Ok(Command::Stop) | Err(flume::TryRecvError::Disconnected) => return,
+                Ok(Command::Go { .. }) | Err(flume::TryRecvError::Empty) => {}
+            }
+            self.take_back();
+            if !self.bypass_turn() {
+                std::thread::sleep(BYPASS_SLEEP);
+            }
+        }
     }
 
     /// Takes the packets of other shards out of the burst and puts them into bundles; whether there are any.
@@ -221,7 +343,7 @@ impl<'a, P: Port> Worker<'a, P> {
         self.figures.handed_out += (before - packets.len()) as u64;
         parsed.packets = packets;
         for ring in self.links.to.iter_mut().flatten() {
-            ring.take_frames(&mut self.batch);
+            ring.take_frames(&mut self.batch, self.inline);
         }
         true
     }
@@ -237,7 +359,7 @@ impl<'a, P: Port> Worker<'a, P> {
                 self.publish_figures();
             }
             // Whoever we wait for may itself wait for room here.
-            if self.take_in() {
+            if self.take_in() | self.take_back() {
                 self.backoff.reset();
             } else {
                 self.backoff.pause().await;
@@ -251,11 +373,24 @@ impl<'a, P: Port> Worker<'a, P> {
         let mut done = true;
         for ring in self.links.to.iter_mut().flatten() {
             match ring.publish() {
-                Published::Done => {}
-                Published::Gone(packets) => self.figures.ring_dropped += packets,
-                Published::Full if lossless => done = false,
-                Published::Full => self.figures.ring_dropped += ring.discard(),
+                Published::Done => continue,
+                Published::Full if lossless => {
+                    done = false;
+                    continue;
+                }
+                Published::Full | Published::Gone => {}
             }
+            let Some(mut bundle) = ring.discard() else {
+                continue;
+            };
+            self.figures.ring_dropped += bundle.packets();
+            if let Some(port) = self.port.as_mut().filter(|port| port.is_inline()) {
+                let pass = rules(&self.rules, &bundle.batch).pass_overload;
+                let (wire, len) = (&mut self.figures.wire, bundle.batch.len());
+                let forward = wire.judge_unseen(len, pass, |wire| &mut wire.dropped_overload);
+                wire.count_sent(port.tx_burst(&mut bundle.batch, forward));
+            }
+            ring.reuse(bundle);
         }
         done
     }
@@ -295,10 +430,12 @@ impl<'a, P: Port> Worker<'a, P> {
         }
     }
 
-    fn finish(mut self) -> ShardReport {
+    fn finish(&mut self) -> ShardReport {
         let end = self.shared.end_clock.load(Ordering::Acquire);
         self.local.run_clock(Timestamp::from_nanos(end));
-        self.local.end_flows();
+        while !self.local.end_some_flows(END_FLOWS) {
+            self.bypass_turn();
+        }
         let now = (clock::thread_cpu_time(), clock::monotonic());
         let (cpu, wall) = self.began.unwrap_or(now);
         self.local.finish_actors();
@@ -306,11 +443,19 @@ impl<'a, P: Port> Worker<'a, P> {
         self.figures.finished = true;
         lock(&self.shared.snapshots[usize::from(self.shard)]).clone_from(&self.figures);
         ShardReport {
-            snapshot: self.figures,
+            snapshot: self.figures.clone(),
             cpu_time: now.0 - cpu,
             wall_time: now.1 - wall,
         }
     }
+}
+
+/// The rules of the wire that the frames of `batch`, of which there is one at least, came in on.
+fn rules<'r, B: Batch>(rules: &'r [WireRules], batch: &B) -> &'r WireRules {
+    static DEFAULT: WireRules = WireRules::WIRE;
+    let interface = batch.frame(0).interface;
+    let index = usize::try_from(interface).unwrap_or(usize::MAX);
+    rules.get(index).unwrap_or(&DEFAULT)
 }
 
 /// Notes the time of the first packet.

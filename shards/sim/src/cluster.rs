@@ -117,7 +117,9 @@ impl Cluster {
                 .iter()
                 .map(|packet| match packet.buffer {
                     Buffer::Frame(index) => burst.frame(index.into()).bytes,
-                    Buffer::Datagram(index) => &self.parsed.datagrams[usize::from(index)],
+                    Buffer::Datagram { datagram, .. } => {
+                        &self.parsed.datagrams[usize::from(datagram)]
+                    }
                 })
                 .collect();
             if packets.is_empty() {

@@ -202,6 +202,8 @@ pub struct Shard {
     counters: ShardCounters,
     events: [u64; 8],
     drops: Drops,
+    /// Flows below this number were ended by [`Shard::finish_some`].
+    finished_to: u32,
 }
 
 /// How many packets the look-up of flows runs ahead of their processing, so that memory has time to come; and not more, or
@@ -236,7 +238,11 @@ struct Run<'b> {
     bytes: &'b [&'b [u8]],
     encapsulations: &'b [Encapsulation],
     host: &'b mut dyn Host,
+    /// Packets that an actor wants dropped: packet `i` has bit `i`.
+    dropped: u64,
 }
+
+const _: () = assert!(limits::BURST <= 64, "a bit a packet");
 
 impl Shard {
     /// An empty shard.
@@ -270,6 +276,7 @@ impl Shard {
             counters: ShardCounters::default(),
             events: [0; 8],
             drops: Drops::default(),
+            finished_to: 0,
             config,
         }
     }
@@ -283,7 +290,8 @@ impl Shard {
         }
     }
 
-    /// Processes the packets of one burst; `bytes[i]` is the buffer packet `i` lies in.
+    /// Processes the packets of one burst; `bytes[i]` is the buffer packet `i` lies in. Returns the packets that an actor
+    /// wants dropped: packet `i` has bit `i`.
     ///
     /// # Panics
     /// Where the slices differ in length or are longer than a burst.
@@ -293,7 +301,7 @@ impl Shard {
         bytes: &[&[u8]],
         encapsulations: &[Encapsulation],
         host: &mut dyn Host,
-    ) {
+    ) -> u64 {
         assert!(
             packets.len() == bytes.len() && packets.len() <= limits::BURST,
             "a buffer a packet, one burst"
@@ -303,6 +311,7 @@ impl Shard {
             bytes,
             encapsulations,
             host,
+            dropped: 0,
         };
         let mut ahead = Ahead {
             begun: self.counters.flows_started,
@@ -329,6 +338,7 @@ impl Shard {
             }
         }
         self.end_burst(&mut run);
+        run.dropped
     }
 
     /// Fetches what the first packet of a flow will touch.
@@ -361,19 +371,31 @@ impl Shard {
             bytes: &[],
             encapsulations: &[],
             host,
+            dropped: 0,
         });
     }
 
     /// Ends and removes every flow.
     pub fn finish(&mut self, host: &mut dyn Host) {
+        self.finished_to = 0;
+        self.finish_some(usize::MAX, host);
+    }
+
+    /// Ends and removes at most `flows` flows; false where there may be more. For a shard that has other things to do meanwhile.
+    pub fn finish_some(&mut self, flows: usize, host: &mut dyn Host) -> bool {
         let mut run = Run {
             packets: &[],
             bytes: &[],
             encapsulations: &[],
             host,
+            dropped: 0,
         };
-        let numbers: Vec<u32> = self.table.numbers().collect();
-        for number in numbers {
+        for _ in 0..flows {
+            let Some(number) = self.table.first_from(self.finished_to) else {
+                self.finished_to = 0;
+                return true;
+            };
+            self.finished_to = number + 1;
             // The wheel may not have come to it yet: the reason must not depend on that.
             let reason = if self.has_expired(number, self.clock) {
                 EndReason::Timeout
@@ -383,6 +405,7 @@ impl Shard {
             self.remove(&mut run, number, reason);
             self.burst.clear();
         }
+        false
     }
 
     /// Flows in the table.
@@ -496,8 +519,9 @@ impl Shard {
                 sender,
             };
             let mut context = self.context(run.bytes, slot, monitor);
-            // Nothing is forwarded yet, so that a verdict has nothing to decide.
-            let _: Verdict = run.host.on_packet(actor, &mut context, &view, hook);
+            if run.host.on_packet(actor, &mut context, &view, hook) == Verdict::Drop {
+                run.dropped |= 1 << i;
+            }
             if context.stopped {
                 self.detach(slot, monitor);
             }

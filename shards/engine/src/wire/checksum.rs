@@ -1,5 +1,8 @@
 //! The Internet checksum (RFC 1071).
 
+use super::Packet;
+use crate::flow::Proto;
+
 /// One's complement sum of `bytes` as 16-bit words in network byte order, an odd last byte padded with zero, added to
 /// `sum`. Not folded: [`is_valid`] does that.
 ///
@@ -33,6 +36,41 @@ pub(super) fn fold(sum: u64) -> u16 {
     )]
     let folded = folded as u16;
     folded
+}
+
+/// What the checksum of a TCP or UDP packet says about it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Finding {
+    /// It holds, was not sent or cannot be told.
+    Good,
+    /// It does not hold.
+    Bad,
+    /// It is the sum of the pseudo-header alone, not complemented, as a system leaves it to the network card to finish.
+    Unfinished,
+}
+
+/// Completes the checksum of a packet that is [`unfinished`](Packet::unfinished), in the buffer its offsets point into.
+///
+/// What stands in the field is the sum of the pseudo-header; the sum of the segment joins it (RFC 9293, section 3.1; RFC
+/// 768). Nothing is done where the segment is not all there.
+pub fn finish_checksum(packet: &Packet, bytes: &mut [u8]) {
+    let (start, end) = (
+        packet.transport_at as usize,
+        (packet.payload_at + packet.payload_len) as usize,
+    );
+    let is_udp = packet.key.proto() == Proto::UDP;
+    let field = if is_udp { 6 } else { 16 };
+    let Some(segment) = bytes.get_mut(start..end) else {
+        return;
+    };
+    let finished = match !fold(sum(segment, 0)) {
+        // Zero would say that none was sent (RFC 768).
+        0 if is_udp => 0xffff,
+        finished => finished,
+    };
+    if let Some(place) = segment.get_mut(field..field + 2) {
+        place.copy_from_slice(&finished.to_be_bytes());
+    }
 }
 
 /// Whether a sum that includes the checksum field itself says "intact".

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::checksum;
 use super::packet::{Packet, TcpFlags, Transport};
-use super::transport::Origin;
+use super::transport::{Checks, Origin};
 use crate::flow::{FlowKey, Proto, rss};
 
 const ETHERNET_LEN: usize = 14;
@@ -19,7 +19,7 @@ const TCP_LEN: usize = 20;
 pub(super) fn parse(
     bytes: &[u8],
     origin: &Origin,
-    verify: bool,
+    checks: Checks,
     packets: &mut Vec<Packet>,
 ) -> bool {
     let Some(head) = bytes.first_chunk::<{ ETHERNET_LEN + IP_LEN + TCP_LEN }>() else {
@@ -41,7 +41,9 @@ pub(super) fn parse(
     }
     let captured = bytes.len().min(ETHERNET_LEN + total_len);
     let header_len = (ETHERNET_LEN + IP_LEN + tcp_len).min(captured);
-    if verify && !checksums_hold(head, bytes, captured, total_len) {
+    let complete = captured == ETHERNET_LEN + total_len;
+    let unfinished = checks.unfinished && complete && is_unfinished(head, total_len);
+    if checks.verify && !checksums_hold(head, bytes, captured, total_len, unfinished) {
         return false;
     }
 
@@ -75,13 +77,33 @@ pub(super) fn parse(
             flags: TcpFlags::from_bits_retain(head[47]),
             options_len: (header_len - ETHERNET_LEN - IP_LEN - TCP_LEN) as u8,
         },
+        unfinished,
     });
     true
 }
 
-/// Whether the checksums of IPv4 and, where all was captured, of TCP hold.
+/// The sum of the pseudo-header (RFC 9293, section 3.1).
 #[inline]
-fn checksums_hold(head: &[u8; 54], bytes: &[u8], captured: usize, total_len: usize) -> bool {
+fn pseudo_sum(head: &[u8; 54], total_len: usize) -> u64 {
+    let fixed = u64::from(Proto::TCP.0) + (total_len - IP_LEN) as u64;
+    checksum::sum(&head[26..34], fixed)
+}
+
+/// Whether the checksum of TCP is the sum of the pseudo-header alone.
+#[inline]
+fn is_unfinished(head: &[u8; 54], total_len: usize) -> bool {
+    u16::from_be_bytes([head[50], head[51]]) == checksum::fold(pseudo_sum(head, total_len))
+}
+
+/// Whether the checksums of IPv4 and, where all was captured and it is not `unfinished`, of TCP hold.
+#[inline]
+fn checksums_hold(
+    head: &[u8; 54],
+    bytes: &[u8],
+    captured: usize,
+    total_len: usize,
+    unfinished: bool,
+) -> bool {
     let (ip, segment) = (
         &head[ETHERNET_LEN..ETHERNET_LEN + IP_LEN],
         bytes.get(ETHERNET_LEN + IP_LEN..captured),
@@ -89,10 +111,9 @@ fn checksums_hold(head: &[u8; 54], bytes: &[u8], captured: usize, total_len: usi
     if !checksum::is_valid(checksum::sum(ip, 0)) {
         return false;
     }
-    if captured < ETHERNET_LEN + total_len {
+    if unfinished || captured < ETHERNET_LEN + total_len {
         return true;
     }
-    let pseudo = u64::from(Proto::TCP.0) + (total_len - IP_LEN) as u64;
-    let addresses = checksum::sum(&ip[12..], pseudo);
-    segment.is_some_and(|segment| checksum::is_valid(checksum::sum(segment, addresses)))
+    let pseudo = pseudo_sum(head, total_len);
+    segment.is_some_and(|segment| checksum::is_valid(checksum::sum(segment, pseudo)))
 }

@@ -2,12 +2,13 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use arrayvec::ArrayVec;
 use mosaic_port::{BURST_MAX, Batch, Frame, LinkType, Timestamp, prefetch};
 
 use super::fragments::Fragments;
 use super::packet::{Buffer, Packet};
 use super::reason::Reason;
-use super::transport::{self, Origin};
+use super::transport::{self, Checks, Origin};
 use super::view::View;
 use super::walk::{Layers, Next, Walk};
 use super::{Encapsulation, domain, fast};
@@ -48,6 +49,9 @@ pub struct WireConfig {
     pub packet_filter: Option<Arc<PacketFilter>>,
     /// The most IP fragments held at any time.
     pub fragments_max: usize,
+    /// Tells checksums that were left to a network card to finish from wrong ones, as they come from other programs on this
+    /// machine through virtual devices; see [`Packet::unfinished`]. Off for captures, where they count as wrong.
+    pub unfinished_checksums: bool,
     /// How long an incomplete datagram is kept, in nanoseconds (RFC 791 and RFC 8200 say 60 s; systems use 30 s).
     pub fragment_timeout_ns: u64,
 }
@@ -58,6 +62,7 @@ impl Default for WireConfig {
             checksums: Checksums::Verify,
             domain: KeyDomain::default(),
             packet_filter: None,
+            unfinished_checksums: false,
             fragments_max: crate::limits::FRAGMENTS,
             fragment_timeout_ns: crate::limits::FRAGMENT_TIMEOUT_NS,
         }
@@ -94,6 +99,19 @@ pub struct Parsed {
     pub encapsulations: Vec<Encapsulation>,
     /// Datagrams put together from fragments; each begins with its (first fragment's) IP header.
     pub datagrams: Vec<Vec<u8>>,
+    /// Frames that yielded no packet, in order.
+    pub refused: ArrayVec<Refused, BURST_MAX>,
+    /// Frames with fragments that wait for others: frame `i` has bit `i`.
+    pub absorbed: u64,
+}
+
+/// A frame that yielded no packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Refused {
+    /// Index in the batch.
+    pub frame: u8,
+    /// Why: place in [`Drops::NAMES`].
+    pub reason: u8,
 }
 
 /// Turns frames into packets; keeps the IP fragments of one source.
@@ -146,8 +164,17 @@ impl Ingress {
             self.clock = self.clock.max(frame.timestamp);
             match self.parse_frame(&frame, number, parsed) {
                 Ok(Taken::Packet) => self.counters.packets += 1,
-                Ok(Taken::Absorbed) => self.counters.fragments_absorbed += 1,
-                Err(reason) => reason.count(&mut self.drops),
+                Ok(Taken::Absorbed) => {
+                    self.counters.fragments_absorbed += 1;
+                    parsed.absorbed |= 1 << number;
+                }
+                Err(reason) => {
+                    reason.count(&mut self.drops);
+                    parsed.refused.push(Refused {
+                        frame: number,
+                        reason: reason.number(),
+                    });
+                }
             }
         }
     }
@@ -162,8 +189,17 @@ impl Ingress {
         &self.drops
     }
 
+    fn checks(&self) -> Checks {
+        Checks {
+            verify: self.config.checksums == Checksums::Verify,
+            unfinished: self.config.unfinished_checksums,
+        }
+    }
+
     fn reset(&mut self, parsed: &mut Parsed) {
         parsed.packets.clear();
+        parsed.refused.clear();
+        parsed.absorbed = 0;
         parsed.encapsulations.truncate(1);
         if parsed.encapsulations.is_empty() {
             parsed.encapsulations.push(Encapsulation::default());
@@ -190,9 +226,8 @@ impl Ingress {
             clock: self.clock,
             wire_len: frame.wire_len,
         };
-        let verify = self.config.checksums == Checksums::Verify;
         if frame.link == LinkType::ETHERNET
-            && fast::parse(frame.bytes, &origin, verify, &mut parsed.packets)
+            && fast::parse(frame.bytes, &origin, self.checks(), &mut parsed.packets)
         {
             return Ok(Taken::Packet);
         }
@@ -216,7 +251,8 @@ impl Ingress {
         datagram: &mut Option<Vec<u8>>,
         parsed: &mut Parsed,
     ) -> Result<Taken, Reason> {
-        let verify = self.config.checksums == Checksums::Verify;
+        let checks = self.checks();
+        let number = origin.buffer.frame();
         loop {
             let (view, next) = match datagram {
                 None => (
@@ -225,14 +261,14 @@ impl Ingress {
                 ),
                 Some(bytes) => (View::new(bytes, bytes.len()), Next::Ip),
             };
-            let mut walk = Walk::new(view, &mut self.layers, verify);
+            let mut walk = Walk::new(view, &mut self.layers, checks.verify);
             walk.run(next)?;
             let Some(fragment) = walk.fragment else {
                 let ip = walk.ip.ok_or(Reason::NotIp)?;
                 self.layers.truncate(ip.layers);
                 let domain = domain::of_key(&self.layers, self.config.domain);
                 let encapsulation = intern(&mut parsed.encapsulations, &self.layers);
-                let packet = transport::packet(&ip, &origin, encapsulation, domain, verify)?;
+                let packet = transport::packet(&ip, &origin, encapsulation, domain, checks)?;
                 parsed.packets.push(packet);
                 return Ok(Taken::Packet);
             };
@@ -244,8 +280,10 @@ impl Ingress {
             if let Some(outer) = datagram.replace(whole) {
                 self.fragments.recycle(outer);
             }
-            let number = u8::try_from(parsed.datagrams.len()).unwrap_or(u8::MAX);
-            origin.buffer = Buffer::Datagram(number);
+            origin.buffer = Buffer::Datagram {
+                datagram: u8::try_from(parsed.datagrams.len()).unwrap_or(u8::MAX),
+                frame: number,
+            };
         }
     }
 }
@@ -373,7 +411,14 @@ mod tests {
         let packet = bench.frame(OneFrame::new(LinkType::RAW, &second)).unwrap();
         assert_eq!(
             (packet.buffer, packet.ip_len, packet.payload_len),
-            (Buffer::Datagram(0), 45, 5)
+            (
+                Buffer::Datagram {
+                    datagram: 0,
+                    frame: 0
+                },
+                45,
+                5
+            )
         );
         assert_eq!(packet.wire_len as usize, second.len());
         let whole = &bench.parsed.datagrams[0];
@@ -411,7 +456,14 @@ mod tests {
                 packet.payload_len,
                 bench.parsed.datagrams.len()
             ),
-            (Buffer::Datagram(0), 5, 1)
+            (
+                Buffer::Datagram {
+                    datagram: 0,
+                    frame: 0
+                },
+                5,
+                1
+            )
         );
         assert_eq!(bench.layers(), [OUTER4]);
         assert_eq!(bench.ingress.counters().datagrams_reassembled, 2);
@@ -637,7 +689,7 @@ mod tests {
             for packet in &bench.parsed.packets {
                 let buffer = match packet.buffer {
                     Buffer::Frame(index) => &frames.0[usize::from(index)].bytes,
-                    Buffer::Datagram(index) => &bench.parsed.datagrams[usize::from(index)],
+                    Buffer::Datagram { datagram: index, .. } => &bench.parsed.datagrams[usize::from(index)],
                 };
                 prop_assert!(usize::from(packet.encapsulation) < bench.parsed.encapsulations.len());
                 prop_assert!(packet.ip_at <= packet.transport_at && packet.transport_at <= packet.payload_at);
@@ -648,7 +700,7 @@ mod tests {
 
         /// The short way comes to the same result as the walk.
         #[test]
-        fn the_short_way_agrees_with_the_walk(frame in any_frame(), verify: bool) {
+        fn the_short_way_agrees_with_the_walk(frame in any_frame(), verify: bool, unfinished: bool) {
             let frame = OneFrame { link: LinkType::ETHERNET, ..frame };
             let origin = Origin {
                 buffer: Buffer::Frame(0),
@@ -657,13 +709,14 @@ mod tests {
                 wire_len: frame.wire_len,
             };
             let mut packets = Vec::new();
-            if fast::parse(&frame.bytes, &origin, verify, &mut packets) {
+            let checks = Checks { verify, unfinished };
+            if fast::parse(&frame.bytes, &origin, checks, &mut packets) {
                 let mut layers = Layers::new();
                 let view = View::new(&frame.bytes, frame.wire_len as usize);
                 let mut walk = Walk::new(view, &mut layers, verify);
                 prop_assert_eq!(walk.run(Next::Link(frame.link)), Ok(()));
                 let ip = walk.ip.unwrap();
-                let walked = transport::packet(&ip, &origin, 0, 0, verify).unwrap();
+                let walked = transport::packet(&ip, &origin, 0, 0, checks).unwrap();
                 prop_assert_eq!(std::format!("{:?}", packets[0]), std::format!("{walked:?}"));
             } else {
                 prop_assert!(packets.is_empty());

@@ -41,6 +41,7 @@ mod vxlan;
 mod walk;
 mod wlan;
 
+pub use checksum::finish_checksum;
 pub use encapsulation::{Encapsulation, LAYERS_MAX, Layer};
-pub use ingress::{Checksums, Ingress, KeyDomain, PacketFilter, Parsed, WireConfig};
+pub use ingress::{Checksums, Ingress, KeyDomain, PacketFilter, Parsed, Refused, WireConfig};
 pub use packet::{Buffer, Packet, TcpFlags, Transport};

@@ -9,8 +9,23 @@ use crate::flow::{Direction, FlowKey};
 pub enum Buffer {
     /// Frame of this index in the batch.
     Frame(u8),
-    /// Reassembled datagram of this index in [`Parsed::datagrams`](super::Parsed::datagrams).
-    Datagram(u8),
+    /// A datagram that was put together from fragments.
+    Datagram {
+        /// Index in [`Parsed::datagrams`](super::Parsed::datagrams).
+        datagram: u8,
+        /// Index in the batch of the frame with the fragment that completed it: whether that goes on its way decides about
+        /// all of the datagram.
+        frame: u8,
+    },
+}
+
+impl Buffer {
+    /// Index in the batch of the frame that brought the packet or completed it.
+    #[inline]
+    pub fn frame(self) -> u8 {
+        let (Self::Frame(frame) | Self::Datagram { frame, .. }) = self;
+        frame
+    }
 }
 
 bitflags::bitflags! {
@@ -92,4 +107,7 @@ pub struct Packet {
     pub payload_captured: u32,
     /// Transport header.
     pub transport: Transport,
+    /// Whether the checksum of TCP or UDP is not complete though the data is good: the packet comes from this machine and
+    /// never was on a wire. See [`finish_checksum`](super::finish_checksum).
+    pub unfinished: bool,
 }

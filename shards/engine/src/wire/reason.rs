@@ -17,6 +17,11 @@ pub(super) enum Reason {
 }
 
 impl Reason {
+    /// Its place in [`Drops::NAMES`].
+    pub(super) fn number(self) -> u8 {
+        self as u8
+    }
+
     /// Counts one frame under this reason.
     pub(super) fn count(self, drops: &mut Drops) {
         let counter = match self {

@@ -1,6 +1,6 @@
 //! From the innermost IP header to a [`Packet`].
 
-use super::checksum;
+use super::checksum::{self, Finding};
 use super::packet::{Buffer, Packet, TcpFlags, Transport};
 use super::reason::Reason;
 use super::view::View;
@@ -30,6 +30,15 @@ pub(super) struct Origin {
     pub(super) wire_len: u32,
 }
 
+/// What is asked of checksums.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Checks {
+    /// A wrong one is refused.
+    pub(super) verify: bool,
+    /// Unfinished ones are told from wrong ones.
+    pub(super) unfinished: bool,
+}
+
 /// Ports and where the payload begins.
 struct Segment {
     ports: (u16, u16),
@@ -45,7 +54,7 @@ pub(super) fn packet(
     origin: &Origin,
     encapsulation: u8,
     domain: u64,
-    verify: bool,
+    checks: Checks,
 ) -> Result<Packet, Reason> {
     let view = ip.payload;
     let segment = match Proto(ip.proto) {
@@ -65,7 +74,8 @@ pub(super) fn packet(
         },
         _ => plain(&view),
     };
-    if verify && !checksum_holds(ip, &segment) {
+    let finding = checks.of(ip, &segment);
+    if finding == Finding::Bad {
         return Err(Reason::TransportChecksum);
     }
     let (key, direction, rss) = key(ip, segment.ports, domain);
@@ -87,6 +97,7 @@ pub(super) fn packet(
         payload_len: offset(segment.payload_len),
         payload_captured: offset(segment.payload_len.min(captured - header_captured)),
         transport: segment.transport,
+        unfinished: finding == Finding::Unfinished,
     })
 }
 
@@ -183,21 +194,30 @@ fn udp(view: &View<'_>) -> Result<Segment, Reason> {
     })
 }
 
-/// Whether the checksum of TCP or UDP holds. True where it cannot be told: another protocol, none sent, or not
-/// everything captured.
-fn checksum_holds(ip: &IpHeader<'_>, segment: &Segment) -> bool {
-    let view = ip.payload.limit(segment.header_len + segment.payload_len);
-    let covered = match Proto(ip.proto) {
-        Proto::TCP => true,
+impl Checks {
+    /// What the checksum of TCP or UDP says. `Good` where it cannot be told: another protocol, none sent, or not everything
+    /// captured.
+    fn of(self, ip: &IpHeader<'_>, segment: &Segment) -> Finding {
+        let view = ip.payload.limit(segment.header_len + segment.payload_len);
+        let field = match Proto(ip.proto) {
+            Proto::TCP => view.u16(16),
+            Proto::UDP => view.u16(6),
+            _ => return Finding::Good,
+        };
         // RFC 768: zero means that none was sent. RFC 6936 allows the same for tunnels over IPv6.
-        Proto::UDP => view.u16(6) != Ok(0),
-        _ => false,
-    };
-    if !covered || !view.is_complete() {
-        return true;
+        let unsent = Proto(ip.proto) == Proto::UDP && field == Ok(0);
+        if unsent || !view.is_complete() || !(self.verify || self.unfinished) {
+            return Finding::Good;
+        }
+        let pseudo = ip.pseudo_sum + u64::from(ip.proto) + u64::from(offset(view.wire_len()));
+        if self.unfinished && field == Ok(checksum::fold(pseudo)) {
+            Finding::Unfinished
+        } else if !self.verify || checksum::is_valid(checksum::sum(view.captured(), pseudo)) {
+            Finding::Good
+        } else {
+            Finding::Bad
+        }
     }
-    let pseudo = ip.pseudo_sum + u64::from(ip.proto) + u64::from(offset(view.wire_len()));
-    checksum::is_valid(checksum::sum(view.captured(), pseudo))
 }
 
 #[cfg(test)]

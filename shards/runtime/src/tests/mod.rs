@@ -2,5 +2,6 @@
 
 mod containment;
 mod handover;
+mod inline;
 mod lifecycle;
 mod support;

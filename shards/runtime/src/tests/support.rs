@@ -36,8 +36,14 @@ pub(super) fn owner(flow: u32, shards: u16) -> u16 {
     rss::Owners::new(shards).owner(rss::hash(&key))
 }
 
+/// Flow of packets that are none: their frames are ARP.
+pub(super) const ARP: u32 = 1000;
+
 /// UDP over IPv4 over Ethernet, with the packet's name as payload.
 pub(super) fn frame(sent: Sent) -> Vec<u8> {
+    if sent.flow == ARP {
+        return [&[0; 12][..], &[0x08, 0x06], &[0; 28]].concat();
+    }
     let mut frame = vec![0; 12];
     frame.extend([0x08, 0x00]);
     frame.extend([0x45, 0, 0, 36, 0, 0, 0, 0, 64, 17, 0, 0]);
@@ -65,6 +71,30 @@ pub(super) struct Script {
     pub(super) bursts: VecDeque<Vec<Sent>>,
     pub(super) live: bool,
     pub(super) then: Then,
+    pub(super) wire: Option<Wire>,
+    /// What comes after [`Then::PanicOnce`].
+    pub(super) after: Vec<Sent>,
+}
+
+/// Where an inline port sends to.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Wire(Arc<Mutex<Vec<Vec<u8>>>>);
+
+impl Wire {
+    /// Every frame so far.
+    pub(super) fn frames(&self) -> Vec<Vec<u8>> {
+        self.0.lock().unwrap().clone()
+    }
+
+    /// The packets among them.
+    pub(super) fn packets(&self) -> Vec<Sent> {
+        let frames = self.frames();
+        frames
+            .iter()
+            .filter(|frame| frame.len() == 50)
+            .map(|frame| sent(&frame[42..]))
+            .collect()
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -74,6 +104,8 @@ pub(super) enum Then {
     Idle,
     Repeat,
     Panic,
+    /// As `Panic`, and `Idle` from then on.
+    PanicOnce,
     RefuseToOpen,
 }
 
@@ -84,6 +116,18 @@ impl Script {
             bursts: packets.chunks(burst).map(<[Sent]>::to_vec).collect(),
             live: false,
             then: Then::End,
+            wire: None,
+            after: Vec::new(),
+        }
+    }
+
+    /// A live port in a wire.
+    pub(super) fn inline(self, wire: &Wire) -> Self {
+        Self {
+            live: true,
+            then: Then::Idle,
+            wire: Some(wire.clone()),
+            ..self
         }
     }
 
@@ -129,6 +173,13 @@ impl Port for TestPort {
                 }
                 Then::Idle => Ok(Received::Idle),
                 Then::Panic => panic!("a port with a defect"),
+                Then::PanicOnce => {
+                    self.script.then = Then::Idle;
+                    self.script
+                        .bursts
+                        .push_back(std::mem::take(&mut self.script.after));
+                    panic!("a port with a defect")
+                }
                 Then::End | Then::Repeat | Then::RefuseToOpen => Ok(Received::End),
             };
         };
@@ -150,6 +201,26 @@ impl Port for TestPort {
 
     fn progress(&self) -> Option<(u64, u64)> {
         Some((self.clock, u64::MAX))
+    }
+
+    fn is_inline(&self) -> bool {
+        self.script.wire.is_some()
+    }
+
+    fn tx_burst(&mut self, batch: &mut TestBatch, forward: u64) -> mosaic_port::Sent {
+        let mut sent = mosaic_port::Sent::default();
+        if let Some(wire) = &self.script.wire {
+            for (index, (bytes, _)) in batch.frames.drain(..).enumerate() {
+                // Frames that were handed over are empty.
+                if forward >> index & 1 == 1 && !bytes.is_empty() {
+                    sent.frames += 1;
+                    sent.bytes += bytes.len() as u64;
+                    wire.0.lock().unwrap().push(bytes);
+                }
+            }
+        }
+        batch.clear();
+        sent
     }
 }
 
@@ -181,6 +252,10 @@ impl Batch for TestBatch {
             link: LinkType::ETHERNET,
             interface: 0,
         }
+    }
+
+    fn bytes_mut(&mut self, index: usize) -> Option<&mut [u8]> {
+        Some(&mut self.frames[index].0)
     }
 
     fn clear(&mut self) {
@@ -215,11 +290,17 @@ pub(super) enum End {
 impl Log {
     /// An actor that writes here, and takes `delay` for each packet.
     pub(super) fn actor(&self, delay: Duration) -> ActorSpec {
+        self.firewall(delay, |_| Verdict::Forward)
+    }
+
+    /// As [`actor`](Self::actor), with a verdict for each packet.
+    pub(super) fn firewall(&self, delay: Duration, verdict: fn(Sent) -> Verdict) -> ActorSpec {
         let log = self.clone();
         ActorSpec::new("recorder", move |shard| Recorder {
             log: log.clone(),
             shard,
             delay,
+            verdict,
         })
     }
 
@@ -243,6 +324,7 @@ struct Recorder {
     log: Log,
     shard: u16,
     delay: Duration,
+    verdict: fn(Sent) -> Verdict,
 }
 
 impl Actor for Recorder {
@@ -264,12 +346,9 @@ impl Actor for Recorder {
             std::thread::sleep(self.delay);
         }
         *count += 1;
-        self.log
-            .seen
-            .lock()
-            .unwrap()
-            .push((self.shard, sent(packet.payload())));
-        Verdict::Forward
+        let packet = sent(packet.payload());
+        self.log.seen.lock().unwrap().push((self.shard, packet));
+        (self.verdict)(packet)
     }
 
     fn on_event(&mut self, _: &mut u32, flow: &mut FlowContext<'_>, _: Event) {

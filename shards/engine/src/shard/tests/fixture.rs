@@ -199,6 +199,7 @@ impl Bench {
                 flags,
                 options_len: 0,
             },
+            unfinished: false,
         };
         (packet, bytes)
     }
@@ -249,7 +250,7 @@ impl Bench {
 
     /// Emulated state of a side of the only flow.
     pub(super) fn state(&self, side: Side) -> String {
-        let number = self.shard.table.numbers().next().unwrap();
+        let number = self.shard.table.first_from(0).unwrap();
         format!("{}", self.shard.table.hot(number).states[side as usize])
     }
 

@@ -1,0 +1,171 @@
+//! What becomes of the frames of a burst that came in on a wire.
+
+use mosaic_engine::counters::Drops;
+use mosaic_engine::wire::{Packet, Parsed, finish_checksum};
+use mosaic_port::{BURST_MAX, Batch, Sent};
+
+/// Rules of a wire for frames that no actor decides about. A frame that actors decide about passes unless one of them
+/// says [`Verdict::Drop`](mosaic_engine::event::Verdict::Drop).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WireRules {
+    /// The reasons for which a frame yields no packet and passes all the same: bit `n` stands for [`Drops::NAMES`]`[n]`.
+    pub pass_refused: u32,
+    /// Whether frames pass unseen that come faster than the shard that owns their flow takes them.
+    pub pass_overload: bool,
+    /// Whether frames pass unseen while the shards end, or after a shard was lost.
+    pub pass_exit: bool,
+}
+
+impl WireRules {
+    /// A plain wire: everything passes.
+    pub const WIRE: Self = Self {
+        pass_refused: u32::MAX,
+        pass_overload: true,
+        pass_exit: true,
+    };
+}
+
+/// A plain wire.
+impl Default for WireRules {
+    fn default() -> Self {
+        Self::WIRE
+    }
+}
+
+const _: () = assert!(Drops::NAMES.len() <= 32, "a bit a reason");
+
+/// What became of the frames of inline ports. At rest
+/// `received + unseen = forwarded + dropped_verdict + dropped_refused + dropped_overload + dropped_exit + dropped_no_room`,
+/// where `received` is what the entrance counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct WireCounters {
+    /// Frames received while nobody looked at them: the shard was ending, or lost.
+    pub unseen: u64,
+    /// Frames that a port took for sending.
+    pub forwarded: u64,
+    /// Their bytes.
+    pub forwarded_bytes: u64,
+    /// Frames that were to pass without an actor having decided: no packet in them, overload, or unseen. Part of
+    /// `forwarded`, or of `dropped_no_room`.
+    pub bypassed: u64,
+    /// Frames that an actor dropped.
+    pub dropped_verdict: u64,
+    /// Frames without a packet whose reason does not pass.
+    pub dropped_refused: u64,
+    /// Frames dropped because the shard that owns their flow did not keep up.
+    pub dropped_overload: u64,
+    /// Frames dropped while the shard was ending or lost.
+    pub dropped_exit: u64,
+    /// Frames for which the device had no room.
+    pub dropped_no_room: u64,
+}
+
+impl WireCounters {
+    /// Every frame that did not leave again.
+    pub fn dropped(&self) -> u64 {
+        self.dropped_verdict
+            + self.dropped_refused
+            + self.dropped_overload
+            + self.dropped_exit
+            + self.dropped_no_room
+    }
+
+    fn fields(&mut self) -> [&mut u64; 9] {
+        [
+            &mut self.unseen,
+            &mut self.forwarded,
+            &mut self.forwarded_bytes,
+            &mut self.bypassed,
+            &mut self.dropped_verdict,
+            &mut self.dropped_refused,
+            &mut self.dropped_overload,
+            &mut self.dropped_exit,
+            &mut self.dropped_no_room,
+        ]
+    }
+
+    pub(crate) fn count_sent(&mut self, sent: Sent) {
+        self.forwarded += sent.frames;
+        self.forwarded_bytes += sent.bytes;
+        self.dropped_no_room += sent.no_room;
+    }
+
+    /// The frames of `parsed` that pass though they yielded no packet: those that the rules let pass, and fragments that
+    /// wait for others (the one that completes a datagram goes with it).
+    pub(crate) fn judge_refused(&mut self, parsed: &Parsed, rules: &WireRules) -> u64 {
+        let mut pass = parsed.absorbed;
+        for refused in &parsed.refused {
+            if rules.pass_refused >> refused.reason & 1 == 1 {
+                pass |= 1 << refused.frame;
+            } else {
+                self.dropped_refused += 1;
+            }
+        }
+        self.bypassed += u64::from(pass.count_ones());
+        pass
+    }
+
+    /// The frames of `packets` that pass: packet `i` does not where bit `i` of `dropped` is set.
+    pub(crate) fn judge_packets(&mut self, packets: &[Packet], dropped: u64) -> u64 {
+        self.dropped_verdict += u64::from(dropped.count_ones());
+        (0..)
+            .zip(packets)
+            .filter(|(i, _)| dropped >> i & 1 == 0)
+            .fold(0, |pass, (_, packet)| pass | 1 << packet.buffer.frame())
+    }
+
+    /// The frames of a batch of `len` that pass unseen, all or none; `dropped` is what counts them otherwise.
+    pub(crate) fn judge_unseen(
+        &mut self,
+        len: usize,
+        pass: bool,
+        dropped: fn(&mut Self) -> &mut u64,
+    ) -> u64 {
+        if pass {
+            self.bypassed += len as u64;
+            all(len)
+        } else {
+            *dropped(self) += len as u64;
+            0
+        }
+    }
+}
+
+impl std::ops::AddAssign for WireCounters {
+    fn add_assign(&mut self, mut other: Self) {
+        for (sum, more) in self.fields().into_iter().zip(other.fields()) {
+            *sum += *more;
+        }
+    }
+}
+
+/// The first `len` frames of a batch.
+fn all(len: usize) -> u64 {
+    const _: () = assert!(BURST_MAX == 64, "a bit a frame");
+    match len {
+        0 => 0,
+        len => u64::MAX >> (BURST_MAX - len.min(BURST_MAX)),
+    }
+}
+
+/// Completes the checksums that other programs of this machine left to a network card, before the frames go on a wire.
+pub(crate) fn finish_checksums<B: Batch>(packets: &[Packet], batch: &mut B) {
+    for packet in packets.iter().filter(|packet| packet.unfinished) {
+        if let Some(bytes) = batch.bytes_mut(packet.buffer.frame().into()) {
+            finish_checksum(packet, bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_frames_of_a_batch_have_a_bit() {
+        assert_eq!(
+            [all(0), all(1), all(63), all(64)],
+            [0, 1, u64::MAX >> 1, u64::MAX]
+        );
+    }
+}
