@@ -5,6 +5,8 @@
  *   free      receive from the (first) device and free
  *   forward   receive from either device and send out of the other
  *   send      send 64-byte frames, receive nothing (the other end of a memif); until SECONDS are over
+ *
+ * It runs on core CORE of the environment, default 0.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -42,10 +44,12 @@ static void die(const char *what)
 
 static void start(void)
 {
-	static char prefix[64];
+	static char prefix[64], lcores[32];
+	const char *core = getenv("CORE");
 	char *arguments[] = { "loop", "--no-huge", "--no-shconf", "--iova-mode=va", "-m1024", prefix,
-		"--no-telemetry", "--log-level=*:warning", "--no-pci", "--lcores=0@0", NULL };
+		"--no-telemetry", "--log-level=*:warning", "--no-pci", lcores, NULL };
 
+	snprintf(lcores, sizeof(lcores), "--lcores=0@%s", core ? core : "0");
 	snprintf(prefix, sizeof(prefix), "--file-prefix=loop-%d", getpid());
 	if (rte_eal_init(10, arguments) < 0)
 		die("EAL");
