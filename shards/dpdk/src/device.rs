@@ -20,6 +20,8 @@ const FRAME_OVERHEAD: u32 = 14 + 8 + 4;
 const BURSTS_IN_FLIGHT: u32 = 64;
 /// The fewest buffers of a pool.
 const MBUFS_MIN: u32 = 8191;
+/// Drivers that send frames of several segments, for they copy or drop them, but do not announce it.
+const COPYING: &[&str] = &["net_null", "net_pcap"];
 /// Statistics that a device may have.
 const XSTATS_MAX: usize = 4096;
 
@@ -346,8 +348,8 @@ fn open(eal: &Eal, control: &mut Control, config: &DeviceConfig) -> Result<Devic
     Ok(Device {
         inner: Arc::new(Inner {
             port,
+            can_multi_segs: raw.can_multi_segs != 0 || COPYING.contains(&info.driver.as_str()),
             info,
-            can_multi_segs: raw.can_multi_segs != 0,
             queues,
             rss,
             warnings,
@@ -383,10 +385,20 @@ fn check_limits(config: &DeviceConfig, raw: &sys::MosaicDeviceInfo) -> Result<()
             "mtu",
             mtu.into(),
             raw.min_mtu.max(1).into(),
-            raw.max_mtu.into(),
+            mtu_max(raw).into(),
         )?;
     }
     Ok(())
+}
+
+/// The largest MTU. Drivers that announce none are held by DPDK to the longest frame they announce.
+fn mtu_max(raw: &sys::MosaicDeviceInfo) -> u16 {
+    const HEADER_AND_CHECKSUM: u32 = 14 + 4;
+    let by_frame = raw.max_rx_packet_len.saturating_sub(HEADER_AND_CHECKSUM);
+    match u16::try_from(by_frame) {
+        Ok(by_frame) if raw.max_mtu == u16::MAX && by_frame > 0 => by_frame,
+        _ => raw.max_mtu,
+    }
 }
 
 fn refused(config: &DeviceConfig, what: &'static str) -> impl Fn(i32) -> Error {
