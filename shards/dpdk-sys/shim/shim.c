@@ -70,6 +70,11 @@ int mosaic_eal_cleanup(void)
 	return rte_eal_cleanup();
 }
 
+const char *mosaic_runtime_folder(void)
+{
+	return rte_eal_get_runtime_dir();
+}
+
 int mosaic_device_attach(const char *devargs)
 {
 	return rte_dev_probe(devargs);
@@ -279,14 +284,26 @@ int mosaic_device_stop(uint16_t port)
 	return rte_eth_dev_stop(port);
 }
 
-int mosaic_device_close(uint16_t port, int detach)
+/* Whether a device of the bus has further ports. */
+static int has_other_ports(const struct rte_device *device, uint16_t port)
 {
-	struct rte_eth_dev_info device;
-	int known = rte_eth_dev_info_get(port, &device);
+	struct rte_eth_dev_info other;
+	uint16_t i;
+
+	RTE_ETH_FOREACH_DEV(i)
+		if (i != port && rte_eth_dev_info_get(i, &other) == 0 && other.device == device)
+			return 1;
+	return 0;
+}
+
+int mosaic_device_close(uint16_t port)
+{
+	struct rte_eth_dev_info info;
+	int known = rte_eth_dev_info_get(port, &info);
 	int result = rte_eth_dev_close(port);
 
-	if (detach && known == 0 && device.device)
-		result = rte_dev_remove(device.device);
+	if (known == 0 && info.device && !has_other_ports(info.device, port))
+		result = rte_dev_remove(info.device);
 	return result;
 }
 

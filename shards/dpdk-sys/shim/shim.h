@@ -21,6 +21,8 @@ const char *mosaic_driver_folder(void);
 const char *mosaic_strerror(int error);
 int mosaic_eal_init(int argc, char **argv);
 int mosaic_eal_cleanup(void);
+/* Folder that the EAL has made for this process, or NULL. */
+const char *mosaic_runtime_folder(void);
 /* Attaches the device that devargs names ("net_null0,size=64"). */
 int mosaic_device_attach(const char *devargs);
 /* Whether the calling thread has an lcore, and with it a mempool cache. */
@@ -101,8 +103,8 @@ int mosaic_tx_queue_setup(uint16_t port, uint16_t queue, uint16_t descriptors);
 int mosaic_device_set_mtu(uint16_t port, uint16_t mtu);
 int mosaic_device_start(uint16_t port);
 int mosaic_device_stop(uint16_t port);
-/* Closes the device, and takes it off its bus if `detach`, so that it can be attached again. */
-int mosaic_device_close(uint16_t port, int detach);
+/* Closes the device, and takes it off its bus, unless other devices share its place there: it can be attached again. */
+int mosaic_device_close(uint16_t port);
 int mosaic_promiscuous(uint16_t port, int on);
 int mosaic_link(uint16_t port, struct mosaic_link *link);
 int mosaic_stats(uint16_t port, struct mosaic_stats *stats);

@@ -178,6 +178,7 @@ unsafe extern "C" {
     pub fn mosaic_strerror(error: c_int) -> *const c_char;
     pub fn mosaic_eal_init(argc: c_int, argv: *mut *mut c_char) -> c_int;
     pub fn mosaic_eal_cleanup() -> c_int;
+    pub fn mosaic_runtime_folder() -> *const c_char;
     pub fn mosaic_device_attach(devargs: *const c_char) -> c_int;
     pub fn mosaic_thread_has_lcore() -> c_int;
     pub fn mosaic_thread_register() -> c_int;
@@ -211,7 +212,7 @@ unsafe extern "C" {
     pub fn mosaic_device_set_mtu(port: u16, mtu: u16) -> c_int;
     pub fn mosaic_device_start(port: u16) -> c_int;
     pub fn mosaic_device_stop(port: u16) -> c_int;
-    pub fn mosaic_device_close(port: u16, detach: c_int) -> c_int;
+    pub fn mosaic_device_close(port: u16) -> c_int;
     pub fn mosaic_promiscuous(port: u16, on: c_int) -> c_int;
     pub fn mosaic_link(port: u16, link: *mut MosaicLink) -> c_int;
     pub fn mosaic_stats(port: u16, stats: *mut MosaicStats) -> c_int;

@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <rte_dev.h>
 #include <rte_eal.h>
@@ -50,7 +49,7 @@ static void start(void)
 		"--no-telemetry", "--log-level=*:warning", "--no-pci", lcores, NULL };
 
 	snprintf(lcores, sizeof(lcores), "--lcores=0@%s", core ? core : "0");
-	snprintf(prefix, sizeof(prefix), "--file-prefix=loop-%d", getpid());
+	snprintf(prefix, sizeof(prefix), "--file-prefix=mosaic-loop-%s", core ? core : "0");
 	if (rte_eal_init(10, arguments) < 0)
 		die("EAL");
 }

@@ -15,13 +15,14 @@ const NOTHING: sys::MosaicFrame = sys::MosaicFrame {
     segments: 0,
 };
 
-/// The packet buffers of one burst, all from the same queue.
+/// The packet buffers of one burst, all from the same queue, and given back when it is cleared or dropped.
 ///
-/// # Invariants
-/// For `index < len`, `mbufs[index]` is either null, and `frames[index]` then [`NOTHING`], or a buffer that nobody else
-/// owns, and `frames[index]` then says where its bytes are. A frame of several segments has its bytes copied together in
-/// `chained`. Where there is a buffer there is a home, which keeps its pool alive. `kind` is what the shim said when it
-/// received, with [`sys::GAPS`] added where something was given away.
+/// Frames given away with [`hand_over`](Batch::hand_over) are empty here from then on. A frame that came in several
+/// buffers is shown copied together; what is sent is the original.
+// Invariants: for `index < len`, `mbufs[index]` is either null, and `frames[index]` then `NOTHING`, or a buffer that nobody else
+// owns, and `frames[index]` then says where its bytes are. A frame of several segments has its bytes copied together in
+// `chained`. Where there is a buffer there is a home, which keeps its pool alive. `kind` is what the shim said when it
+// received, with `sys::GAPS` added where something was given away.
 pub struct MbufBatch {
     len: usize,
     /// Number of the lane of `home` it came in on.

@@ -257,7 +257,7 @@ impl OpenPort {
             // that it holds go back to pools that it keeps.
             unsafe {
                 sys::mosaic_device_stop(self.number);
-                sys::mosaic_device_close(self.number, 1);
+                sys::mosaic_device_close(self.number);
             }
         }
     }
@@ -327,7 +327,7 @@ fn open(eal: &Eal, control: &mut Control, config: &DeviceConfig) -> Result<Devic
         warnings: Vec::new(),
     };
     if opening.queues == 0 {
-        return Err(refused(config, "receive and send")(-libc_enotsup()));
+        return Err(refused(config, "receive and send")(-ENOTSUP));
     }
     let pool = Arc::new(opening.pool(eal, control)?);
     // Closed before the pool goes, also where an error ends this function.
@@ -411,9 +411,7 @@ fn refused(config: &DeviceConfig, what: &'static str) -> impl Fn(i32) -> Error {
 }
 
 /// ENOTSUP of Linux, on every processor.
-const fn libc_enotsup() -> i32 {
-    95
-}
+const ENOTSUP: i32 = 95;
 
 /// A device on its way to be opened, in the order of the methods.
 struct Opening<'a> {
@@ -501,7 +499,7 @@ impl Opening<'_> {
         let result = ok(unsafe { sys::mosaic_device_set_mtu(self.number, mtu) });
         match result {
             Ok(()) => Ok(()),
-            Err(error) if error == -libc_enotsup() => {
+            Err(error) if error == -ENOTSUP => {
                 self.warnings.push(format!(
                     "the driver cannot set the MTU to {mtu}: set it where the device's other end is"
                 ));

@@ -78,7 +78,7 @@ pub(crate) fn in_use(device: &Device) -> u32 {
 /// A frame of `len` bytes, all different in the neighbourhood and between numbers.
 pub(crate) fn bytes(number: usize, len: usize) -> Vec<u8> {
     (0..len)
-        .map(|at| ((at * 7 + at / 256 + number * 31) % 251) as u8)
+        .map(|at| ((at * 7 + at / 256 + number * 31) % 251).to_le_bytes()[0])
         .collect()
 }
 
