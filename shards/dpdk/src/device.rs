@@ -385,20 +385,10 @@ fn check_limits(config: &DeviceConfig, raw: &sys::MosaicDeviceInfo) -> Result<()
             "mtu",
             mtu.into(),
             raw.min_mtu.max(1).into(),
-            mtu_max(raw).into(),
+            raw.max_mtu.into(),
         )?;
     }
     Ok(())
-}
-
-/// The largest MTU. Drivers that announce none are held by DPDK to the longest frame they announce.
-fn mtu_max(raw: &sys::MosaicDeviceInfo) -> u16 {
-    const HEADER_AND_CHECKSUM: u32 = 14 + 4;
-    let by_frame = raw.max_rx_packet_len.saturating_sub(HEADER_AND_CHECKSUM);
-    match u16::try_from(by_frame) {
-        Ok(by_frame) if raw.max_mtu == u16::MAX && by_frame > 0 => by_frame,
-        _ => raw.max_mtu,
-    }
 }
 
 fn refused(config: &DeviceConfig, what: &'static str) -> impl Fn(i32) -> Error {
@@ -481,7 +471,7 @@ impl Opening<'_> {
             rss_key: key.map_or(std::ptr::null(), <[u8]>::as_ptr),
             rss_key_len: key.map_or(0, |key| u32::try_from(key.len()).unwrap_or(0)),
             queues: self.queues,
-            mtu: self.config.mtu.unwrap_or(0),
+            mtu: self.mtu().unwrap_or(0),
             // Buffers hold the largest frame.
             scatter: 0,
             multi_segs: self.raw.can_multi_segs,
@@ -490,22 +480,32 @@ impl Opening<'_> {
         ok(unsafe { sys::mosaic_device_configure(self.number, &config) })
     }
 
+    /// The MTU to set: that of the configuration, if DPDK lets the device have it.
+    fn mtu(&self) -> Option<u16> {
+        self.config
+            .mtu
+            .filter(|mtu| *mtu <= info::mtu_max(self.raw))
+    }
+
     /// Virtual devices pass it on to the kernel's interface; those that cannot change it are fine if it is right.
     fn set_mtu(&mut self) -> Result<(), Error> {
-        let Some(mtu) = self.config.mtu else {
+        let Some(asked) = self.config.mtu else {
             return Ok(());
         };
-        // SAFETY: the device is configured, the lock is held.
-        let result = ok(unsafe { sys::mosaic_device_set_mtu(self.number, mtu) });
+        let result = match self.mtu() {
+            // SAFETY: the device is configured, the lock is held.
+            Some(mtu) => ok(unsafe { sys::mosaic_device_set_mtu(self.number, mtu) }),
+            None => Err(-ENOTSUP),
+        };
         match result {
-            Ok(()) => Ok(()),
             Err(error) if error == -ENOTSUP => {
                 self.warnings.push(format!(
-                    "the driver cannot set the MTU to {mtu}: set it where the device's other end is"
+                    "the driver cannot set the MTU to {asked}: packet buffers have the room, the rest is up to the \
+                     device's arguments and its interface"
                 ));
                 Ok(())
             }
-            Err(error) => Err(refused(self.config, "set the MTU")(error)),
+            result => result.map_err(refused(self.config, "set the MTU")),
         }
     }
 
