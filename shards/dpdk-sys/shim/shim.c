@@ -188,23 +188,23 @@ const char *mosaic_tx_offload_name(uint64_t offload)
 	return rte_eth_dev_tx_offload_name(offload);
 }
 
-static int supported_rss_types(uint16_t port, uint64_t *types)
+/* What to hash, and, where this version of DPDK can name it and the driver knows it, how. The key is the caller's. */
+static int prepare_rss(uint16_t port, struct rte_eth_rss_conf *rss, const uint8_t *key, uint32_t len)
 {
 	struct rte_eth_dev_info device;
 	int result = rte_eth_dev_info_get(port, &device);
 
-	*types = result == 0 ? device.flow_type_rss_offloads & RSS_TYPES : 0;
-	return result;
-}
-
-/* The hash function, where this version of DPDK can name it. */
-static void want_toeplitz(struct rte_eth_rss_conf *rss)
-{
+	if (result != 0)
+		return result;
+	memset(rss, 0, sizeof(*rss));
+	rss->rss_hf = device.flow_type_rss_offloads & RSS_TYPES;
+	rss->rss_key = (uint8_t *)(uintptr_t)key;
+	rss->rss_key_len = (uint8_t)len;
 #if RTE_VERSION >= RTE_VERSION_NUM(23, 11, 0, 0)
-	rss->algorithm = RTE_ETH_HASH_FUNCTION_TOEPLITZ;
-#else
-	(void)rss;
+	if (device.rss_algo_capa & RTE_ETH_HASH_ALGO_TO_CAPA(RTE_ETH_HASH_FUNCTION_TOEPLITZ))
+		rss->algorithm = RTE_ETH_HASH_FUNCTION_TOEPLITZ;
 #endif
+	return 0;
 }
 
 int mosaic_device_configure(uint16_t port, const struct mosaic_device_config *config)
@@ -218,15 +218,11 @@ int mosaic_device_configure(uint16_t port, const struct mosaic_device_config *co
 	if (config->multi_segs)
 		conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
 	if (config->rss_key) {
-		struct rte_eth_rss_conf *rss = &conf.rx_adv_conf.rss_conf;
-		int result = supported_rss_types(port, &rss->rss_hf);
+		int result = prepare_rss(port, &conf.rx_adv_conf.rss_conf, config->rss_key, config->rss_key_len);
 
 		if (result != 0)
 			return result;
 		conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
-		rss->rss_key = (uint8_t *)(uintptr_t)config->rss_key;
-		rss->rss_key_len = (uint8_t)config->rss_key_len;
-		want_toeplitz(rss);
 	}
 	return rte_eth_dev_configure(port, config->queues, config->queues, &conf);
 }
@@ -407,16 +403,9 @@ int mosaic_rss_read(uint16_t port, uint8_t *key, uint32_t *len, int *function)
 int mosaic_rss_write(uint16_t port, const uint8_t *key, uint32_t len)
 {
 	struct rte_eth_rss_conf rss;
-	int result;
+	int result = prepare_rss(port, &rss, key, len);
 
-	memset(&rss, 0, sizeof(rss));
-	result = supported_rss_types(port, &rss.rss_hf);
-	if (result != 0)
-		return result;
-	rss.rss_key = (uint8_t *)(uintptr_t)key;
-	rss.rss_key_len = (uint8_t)len;
-	want_toeplitz(&rss);
-	return rte_eth_dev_rss_hash_update(port, &rss);
+	return result != 0 ? result : rte_eth_dev_rss_hash_update(port, &rss);
 }
 
 #define RETA_GROUPS_MAX (RTE_ETH_RSS_RETA_SIZE_512 / RTE_ETH_RETA_GROUP_SIZE)

@@ -35,7 +35,7 @@ static double seconds(void)
 	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
-static void die(const char *what)
+__attribute__((noreturn)) static void die(const char *what)
 {
 	fprintf(stderr, "loop: %s: %s\n", what, rte_strerror(rte_errno));
 	exit(1);
@@ -59,7 +59,7 @@ static uint16_t open_device(const char *devargs)
 	char name[64];
 	static const struct rte_eth_conf conf;
 	struct rte_mempool *pool;
-	uint16_t port;
+	uint16_t port = 0;
 
 	snprintf(name, sizeof(name), "%.*s", (int)strcspn(devargs, ","), devargs);
 	if (rte_dev_probe(devargs) != 0 || rte_eth_dev_get_port_by_name(name, &port) != 0)
