@@ -4,6 +4,30 @@
 //! [`factories`] gives each shard a factory for its queues; the [`DpdkPort`] that it opens on the shard's thread receives
 //! into [`MbufBatch`]es and sends them on.
 //!
+//! ```no_run
+//! use mosaic_dpdk::{Device, DeviceConfig, Eal, EalConfig, MbufBatch, Wire, factories};
+//! use mosaic_port::{Port, PortFactory};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let eal = Eal::start(&EalConfig {
+//!     vdevs: vec!["net_tap0".into(), "net_tap1".into()],
+//!     ..EalConfig::default()
+//! })?;
+//! let a = Device::open(&eal, &DeviceConfig::new("net_tap0"))?;
+//! let b = Device::open(&eal, &DeviceConfig::new("net_tap1"))?;
+//! for factory in factories(&[Wire { a, b: Some(b) }], 1).into_iter().flatten() {
+//!     // On the shard's thread from here on.
+//!     let mut port = factory.open()?;
+//!     let mut batch = MbufBatch::default();
+//!     loop {
+//!         port.rx_burst(&mut batch)?;
+//!         port.tx_burst(&mut batch, u64::MAX);
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Who may touch what
 //! - A queue is polled by one thread: [`factories`] hands each queue out once, until the port that has it is dropped,
 //!   and a [`DpdkPort`] stays on its thread.
@@ -19,6 +43,11 @@
 //! `i % 128 % queues`; with one queue a shard, what arrives at a shard is then its own. It is not for tables of fewer than
 //! 128 entries where the number of queues is no power of two, for packets whose ports the device does not hash
 //! (fragments, ICMP), and for devices with another hash: such packets are handed over in software.
+//!
+//! # Huge pages and privileges
+//! Virtual devices that need no network interface work for everybody, without huge pages; `net_tap` and `net_af_packet`
+//! need the capability `NET_ADMIN` or `NET_RAW`, PCI devices access to VFIO. Folders that DPDK makes for a process are
+//! removed at its end, and those that killed processes left behind at the next start.
 #![expect(
     unsafe_code,
     reason = "this crate is the safe side of foreign functions"

@@ -1,9 +1,9 @@
 //! Receiving and sending.
 
-use mosaic_dpdk::MbufBatch;
+use mosaic_dpdk::{Device, DeviceConfig, MbufBatch};
 use mosaic_port::{BURST_MAX, Batch, LinkType, Port, PortFactory, Received, Sent, Timestamp};
 
-use crate::support::{all, burst, device, in_use, inline, port, tap};
+use crate::support::{all, burst, device, eal, in_use, inline, port, tap};
 
 #[test]
 fn a_burst_is_received_read_and_given_back() {
@@ -140,4 +140,22 @@ fn a_smaller_burst_can_be_asked_for() {
         .open()
         .expect("a port");
     assert_eq!(burst(&mut port).len(), 5);
+}
+
+#[test]
+fn a_ring_closed_with_frames_in_it_is_empty_when_opened_again() {
+    let null = device("net_null24", 1);
+    for round in 0..2 {
+        let ring = match round {
+            0 => device("net_ring24", 1),
+            _ => Device::open(eal(), &DeviceConfig::new("net_ring24")).expect("it is closed"),
+        };
+        let mut port = port(&[inline(&null, &ring)]);
+        let mut batch = burst(&mut port);
+        assert_eq!(batch.frame(0).interface, 0);
+        batch.clear();
+        assert_eq!(port.rx_burst(&mut batch).ok(), Some(Received::Frames));
+        assert_eq!(batch.frame(0).interface, 0, "the ring has nothing");
+        assert_eq!(port.tx_burst(&mut batch, u64::MAX).frames, 64);
+    }
 }
