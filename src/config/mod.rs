@@ -46,9 +46,14 @@
 //! ```
 
 mod file;
+mod live;
 mod plan;
+mod wires;
 pub mod words;
 
 pub use file::ConfigError;
+pub use live::{
+    DeviceName, DpdkPlan, Fate, Hugepages, LivePlan, NotAnalysed, PortPlan, Unwatched, WirePlan,
+};
 pub(crate) use plan::check;
 pub use plan::{Plan, RangeError, ranges};
