@@ -1,7 +1,9 @@
 //! The `mosaic` command: arguments in, builder called, error to exit status.
 
 mod bench;
+mod outputs;
 mod replay;
+mod run;
 
 use std::process::ExitCode;
 
@@ -23,6 +25,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Replay(Box<replay::ReplayArgs>),
+    Run(run::RunArgs),
     /// Measure how fast shards are
     Bench(bench::BenchArgs),
 }
@@ -37,6 +40,7 @@ pub fn main() -> ExitCode {
         .init();
     match arguments.command {
         Command::Replay(arguments) => status(replay::run(&arguments)),
+        Command::Run(arguments) => status(run::run(&arguments)),
         Command::Bench(arguments) => status(bench::run(arguments)),
     }
 }
