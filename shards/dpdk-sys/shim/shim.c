@@ -1,0 +1,632 @@
+#include <rte_config.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include <rte_branch_prediction.h>
+#include <rte_dev.h>
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+#include <rte_ether.h>
+#include <rte_lcore.h>
+#include <rte_mbuf.h>
+#include <rte_mbuf_dyn.h>
+#include <rte_mempool.h>
+#include <rte_pause.h>
+#include <rte_version.h>
+
+#include "shim.h"
+
+#if RTE_VERSION < RTE_VERSION_NUM(22, 11, 0, 0)
+#error "DPDK 22.11 or later is needed"
+#endif
+
+_Static_assert(RTE_DEV_NAME_MAX_LEN <= MOSAIC_NAME_LEN, "device names fit");
+_Static_assert(RTE_ETH_XSTATS_NAME_SIZE <= MOSAIC_NAME_LEN, "names of statistics fit");
+
+#define RSS_TYPES                                                                                                      \
+	(RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_IPV6 | RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_NONFRAG_IPV6_TCP |           \
+	 RTE_ETH_RSS_NONFRAG_IPV4_UDP | RTE_ETH_RSS_NONFRAG_IPV6_UDP | RTE_ETH_RSS_NONFRAG_IPV4_OTHER |                \
+	 RTE_ETH_RSS_NONFRAG_IPV6_OTHER)
+/* Without one of these the device does not tell flows apart. */
+#define RSS_FLOW_TYPES                                                                                                 \
+	(RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_NONFRAG_IPV6_TCP | RTE_ETH_RSS_NONFRAG_IPV4_UDP |                  \
+	 RTE_ETH_RSS_NONFRAG_IPV6_UDP)
+
+static int timestamp_offset = -1;
+static uint64_t timestamp_flag;
+
+/* --- process ---------------------------------------------------------------------------------------------------- */
+
+const char *mosaic_version(void)
+{
+	return rte_version();
+}
+
+const char *mosaic_driver_folder(void)
+{
+#ifdef RTE_EAL_PMD_PATH
+	return RTE_EAL_PMD_PATH;
+#else
+	return "";
+#endif
+}
+
+const char *mosaic_strerror(int error)
+{
+	return rte_strerror(error < 0 ? -error : error);
+}
+
+int mosaic_eal_init(int argc, char **argv)
+{
+	if (rte_eal_init(argc, argv) < 0)
+		return rte_errno ? -rte_errno : -EIO;
+	return 0;
+}
+
+int mosaic_eal_cleanup(void)
+{
+	return rte_eal_cleanup();
+}
+
+int mosaic_device_attach(const char *devargs)
+{
+	return rte_dev_probe(devargs);
+}
+
+int mosaic_thread_has_lcore(void)
+{
+	return rte_lcore_id() != (unsigned int)LCORE_ID_ANY;
+}
+
+int mosaic_thread_register(void)
+{
+	if (rte_thread_register() != 0)
+		return rte_errno ? -rte_errno : -EIO;
+	return 0;
+}
+
+void mosaic_thread_unregister(void)
+{
+	rte_thread_unregister();
+}
+
+/* --- memory ----------------------------------------------------------------------------------------------------- */
+
+struct rte_mempool *mosaic_pool_create(const char *name, uint32_t mbufs, uint32_t cache, uint32_t data_len,
+                                       int32_t socket, int *error)
+{
+	uint32_t room = data_len + RTE_PKTMBUF_HEADROOM;
+	struct rte_mempool *pool;
+
+	if (room > UINT16_MAX) {
+		*error = -EINVAL;
+		return NULL;
+	}
+	if (cache > RTE_MEMPOOL_CACHE_MAX_SIZE)
+		cache = RTE_MEMPOOL_CACHE_MAX_SIZE;
+	pool = rte_pktmbuf_pool_create(name, mbufs, cache, 0, (uint16_t)room, socket < 0 ? SOCKET_ID_ANY : socket);
+	*error = pool ? 0 : (rte_errno ? -rte_errno : -ENOMEM);
+	return pool;
+}
+
+void mosaic_pool_free(struct rte_mempool *pool)
+{
+	rte_mempool_free(pool);
+}
+
+uint32_t mosaic_pool_in_use(const struct rte_mempool *pool)
+{
+	return rte_mempool_in_use_count(pool);
+}
+
+/* --- devices, control path -------------------------------------------------------------------------------------- */
+
+int mosaic_device_next(uint16_t *port)
+{
+	uint64_t next = rte_eth_find_next_owned_by(*port, RTE_ETH_DEV_NO_OWNER);
+
+	if (next >= RTE_MAX_ETHPORTS)
+		return 0;
+	*port = (uint16_t)next;
+	return 1;
+}
+
+int mosaic_device_find(const char *name, uint16_t *port)
+{
+	return rte_eth_dev_get_port_by_name(name, port);
+}
+
+int mosaic_device_info(uint16_t port, struct mosaic_device_info *info)
+{
+	struct rte_eth_dev_info device;
+	struct rte_ether_addr mac;
+	int result = rte_eth_dev_info_get(port, &device);
+
+	memset(info, 0, sizeof(*info));
+	if (result != 0)
+		return result;
+	result = rte_eth_dev_get_name_by_port(port, info->name);
+	if (result != 0)
+		return result;
+	strncpy(info->driver, device.driver_name ? device.driver_name : "", MOSAIC_NAME_LEN - 1);
+	info->rx_offloads = device.rx_offload_capa;
+	info->tx_offloads = device.tx_offload_capa;
+	info->max_rx_packet_len = device.max_rx_pktlen;
+	info->numa = rte_eth_dev_socket_id(port);
+	info->max_rx_queues = device.max_rx_queues;
+	info->max_tx_queues = device.max_tx_queues;
+	info->max_rx_descriptors = device.rx_desc_lim.nb_max;
+	info->max_tx_descriptors = device.tx_desc_lim.nb_max;
+	info->reta_size = device.reta_size;
+	info->hash_key_len = device.hash_key_size;
+	info->min_mtu = device.min_mtu;
+	info->max_mtu = device.max_mtu;
+	if (rte_eth_dev_get_mtu(port, &info->mtu) != 0)
+		info->mtu = 0;
+	info->can_rss = (device.flow_type_rss_offloads & RSS_FLOW_TYPES) != 0;
+	info->can_scatter = (device.rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER) != 0;
+	info->can_multi_segs = (device.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0;
+	if (rte_eth_macaddr_get(port, &mac) == 0)
+		memcpy(info->mac, mac.addr_bytes, sizeof(info->mac));
+	return 0;
+}
+
+const char *mosaic_rx_offload_name(uint64_t offload)
+{
+	return rte_eth_dev_rx_offload_name(offload);
+}
+
+const char *mosaic_tx_offload_name(uint64_t offload)
+{
+	return rte_eth_dev_tx_offload_name(offload);
+}
+
+static int supported_rss_types(uint16_t port, uint64_t *types)
+{
+	struct rte_eth_dev_info device;
+	int result = rte_eth_dev_info_get(port, &device);
+
+	*types = result == 0 ? device.flow_type_rss_offloads & RSS_TYPES : 0;
+	return result;
+}
+
+/* The hash function, where this version of DPDK can name it. */
+static void want_toeplitz(struct rte_eth_rss_conf *rss)
+{
+#if RTE_VERSION >= RTE_VERSION_NUM(23, 11, 0, 0)
+	rss->algorithm = RTE_ETH_HASH_FUNCTION_TOEPLITZ;
+#else
+	(void)rss;
+#endif
+}
+
+int mosaic_device_configure(uint16_t port, const struct mosaic_device_config *config)
+{
+	struct rte_eth_conf conf;
+
+	memset(&conf, 0, sizeof(conf));
+	conf.rxmode.mtu = config->mtu;
+	if (config->scatter)
+		conf.rxmode.offloads |= RTE_ETH_RX_OFFLOAD_SCATTER;
+	if (config->multi_segs)
+		conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+	if (config->rss_key) {
+		struct rte_eth_rss_conf *rss = &conf.rx_adv_conf.rss_conf;
+		int result = supported_rss_types(port, &rss->rss_hf);
+
+		if (result != 0)
+			return result;
+		conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+		rss->rss_key = (uint8_t *)(uintptr_t)config->rss_key;
+		rss->rss_key_len = (uint8_t)config->rss_key_len;
+		want_toeplitz(rss);
+	}
+	return rte_eth_dev_configure(port, config->queues, config->queues, &conf);
+}
+
+int mosaic_descriptors_adjust(uint16_t port, uint16_t *rx, uint16_t *tx)
+{
+	return rte_eth_dev_adjust_nb_rx_tx_desc(port, rx, tx);
+}
+
+static unsigned int socket_of(uint16_t port)
+{
+	int socket = rte_eth_dev_socket_id(port);
+
+	return socket < 0 ? (unsigned int)SOCKET_ID_ANY : (unsigned int)socket;
+}
+
+int mosaic_rx_queue_setup(uint16_t port, uint16_t queue, uint16_t descriptors, struct rte_mempool *pool)
+{
+	return rte_eth_rx_queue_setup(port, queue, descriptors, socket_of(port), NULL, pool);
+}
+
+int mosaic_tx_queue_setup(uint16_t port, uint16_t queue, uint16_t descriptors)
+{
+	return rte_eth_tx_queue_setup(port, queue, descriptors, socket_of(port), NULL);
+}
+
+int mosaic_device_set_mtu(uint16_t port, uint16_t mtu)
+{
+	return rte_eth_dev_set_mtu(port, mtu);
+}
+
+/* A driver that stamps what it receives has registered the field by now. */
+static void find_timestamp(void)
+{
+	int offset = rte_mbuf_dynfield_lookup(RTE_MBUF_DYNFIELD_TIMESTAMP_NAME, NULL);
+	int bit = rte_mbuf_dynflag_lookup(RTE_MBUF_DYNFLAG_RX_TIMESTAMP_NAME, NULL);
+
+	if (offset < 0 || bit < 0)
+		return;
+	__atomic_store_n(&timestamp_offset, offset, __ATOMIC_RELAXED);
+	__atomic_store_n(&timestamp_flag, UINT64_C(1) << bit, __ATOMIC_RELEASE);
+}
+
+int mosaic_device_start(uint16_t port)
+{
+	int result = rte_eth_dev_start(port);
+
+	if (result == 0)
+		find_timestamp();
+	return result;
+}
+
+int mosaic_device_stop(uint16_t port)
+{
+	return rte_eth_dev_stop(port);
+}
+
+int mosaic_device_close(uint16_t port, int detach)
+{
+	struct rte_eth_dev_info device;
+	int known = rte_eth_dev_info_get(port, &device);
+	int result = rte_eth_dev_close(port);
+
+	if (detach && known == 0 && device.device)
+		result = rte_dev_remove(device.device);
+	return result;
+}
+
+int mosaic_promiscuous(uint16_t port, int on)
+{
+	return on ? rte_eth_promiscuous_enable(port) : rte_eth_promiscuous_disable(port);
+}
+
+int mosaic_link(uint16_t port, struct mosaic_link *link)
+{
+	struct rte_eth_link state;
+	int result = rte_eth_link_get_nowait(port, &state);
+
+	memset(link, 0, sizeof(*link));
+	if (result != 0)
+		return result;
+	link->speed_mbps = state.link_speed;
+	link->up = state.link_status == RTE_ETH_LINK_UP;
+	link->full_duplex = state.link_duplex == RTE_ETH_LINK_FULL_DUPLEX;
+	return 0;
+}
+
+int mosaic_stats(uint16_t port, struct mosaic_stats *stats)
+{
+	struct rte_eth_stats basic;
+	int result = rte_eth_stats_get(port, &basic);
+
+	memset(stats, 0, sizeof(*stats));
+	if (result != 0)
+		return result;
+	stats->rx_packets = basic.ipackets;
+	stats->tx_packets = basic.opackets;
+	stats->rx_bytes = basic.ibytes;
+	stats->tx_bytes = basic.obytes;
+	stats->rx_missed = basic.imissed;
+	stats->rx_errors = basic.ierrors;
+	stats->tx_errors = basic.oerrors;
+	stats->rx_no_buffer = basic.rx_nombuf;
+	return 0;
+}
+
+int mosaic_xstats(uint16_t port, char *names, uint64_t *values, uint32_t max)
+{
+	int count = rte_eth_xstats_get_names(port, NULL, 0);
+	struct rte_eth_xstat_name *found_names;
+	struct rte_eth_xstat *found;
+	int i;
+
+	if (count <= 0 || (uint32_t)count > max)
+		return count;
+	found_names = calloc((size_t)count, sizeof(*found_names));
+	found = calloc((size_t)count, sizeof(*found));
+	if (!found_names || !found)
+		count = -ENOMEM;
+	else if (rte_eth_xstats_get_names(port, found_names, (unsigned int)count) != count ||
+	         rte_eth_xstats_get(port, found, (unsigned int)count) != count)
+		count = -EAGAIN;
+	for (i = 0; i < count; i++) {
+		uint64_t id = found[i].id < (uint64_t)count ? found[i].id : (uint64_t)i;
+
+		memcpy(names + (size_t)i * MOSAIC_NAME_LEN, found_names[id].name, RTE_ETH_XSTATS_NAME_SIZE);
+		values[i] = found[i].value;
+	}
+	free(found_names);
+	free(found);
+	return count;
+}
+
+int mosaic_rss_read(uint16_t port, uint8_t *key, uint32_t *len, int *function)
+{
+	struct rte_eth_rss_conf rss;
+	int result;
+
+	memset(&rss, 0, sizeof(rss));
+	rss.rss_key = key;
+	rss.rss_key_len = (uint8_t)*len;
+	result = rte_eth_dev_rss_hash_conf_get(port, &rss);
+	if (result != 0)
+		return result;
+	/* A driver that leaves the length alone has written a key of the size it announces. */
+	if (rss.rss_key_len < *len)
+		*len = rss.rss_key_len;
+	*function = MOSAIC_RSS_UNKNOWN;
+#if RTE_VERSION >= RTE_VERSION_NUM(23, 11, 0, 0)
+	switch (rss.algorithm) {
+	case RTE_ETH_HASH_FUNCTION_DEFAULT:
+		break;
+	case RTE_ETH_HASH_FUNCTION_TOEPLITZ:
+		*function = MOSAIC_RSS_TOEPLITZ;
+		break;
+	case RTE_ETH_HASH_FUNCTION_SYMMETRIC_TOEPLITZ:
+		*function = MOSAIC_RSS_SYMMETRIC_TOEPLITZ;
+		break;
+	default:
+		*function = MOSAIC_RSS_OTHER;
+	}
+#endif
+	return rss.rss_hf & RSS_FLOW_TYPES ? 0 : -ENOTSUP;
+}
+
+int mosaic_rss_write(uint16_t port, const uint8_t *key, uint32_t len)
+{
+	struct rte_eth_rss_conf rss;
+	int result;
+
+	memset(&rss, 0, sizeof(rss));
+	result = supported_rss_types(port, &rss.rss_hf);
+	if (result != 0)
+		return result;
+	rss.rss_key = (uint8_t *)(uintptr_t)key;
+	rss.rss_key_len = (uint8_t)len;
+	want_toeplitz(&rss);
+	return rte_eth_dev_rss_hash_update(port, &rss);
+}
+
+#define RETA_GROUPS_MAX (RTE_ETH_RSS_RETA_SIZE_512 / RTE_ETH_RETA_GROUP_SIZE)
+
+static int reta_select(struct rte_eth_rss_reta_entry64 *reta, uint16_t size)
+{
+	uint16_t i;
+
+	if (size == 0 || size > RTE_ETH_RSS_RETA_SIZE_512)
+		return -EINVAL;
+	memset(reta, 0, RETA_GROUPS_MAX * sizeof(*reta));
+	for (i = 0; i < size; i++)
+		reta[i / RTE_ETH_RETA_GROUP_SIZE].mask |= UINT64_C(1) << i % RTE_ETH_RETA_GROUP_SIZE;
+	return 0;
+}
+
+int mosaic_reta_write(uint16_t port, const uint16_t *queues, uint16_t size)
+{
+	struct rte_eth_rss_reta_entry64 reta[RETA_GROUPS_MAX];
+	int result = reta_select(reta, size);
+	uint16_t i;
+
+	if (result != 0)
+		return result;
+	for (i = 0; i < size; i++)
+		reta[i / RTE_ETH_RETA_GROUP_SIZE].reta[i % RTE_ETH_RETA_GROUP_SIZE] = queues[i];
+	return rte_eth_dev_rss_reta_update(port, reta, size);
+}
+
+int mosaic_reta_read(uint16_t port, uint16_t *queues, uint16_t size)
+{
+	struct rte_eth_rss_reta_entry64 reta[RETA_GROUPS_MAX];
+	int result = reta_select(reta, size);
+	uint16_t i;
+
+	if (result == 0)
+		result = rte_eth_dev_rss_reta_query(port, reta, size);
+	for (i = 0; result == 0 && i < size; i++)
+		queues[i] = reta[i / RTE_ETH_RETA_GROUP_SIZE].reta[i % RTE_ETH_RETA_GROUP_SIZE];
+	return result;
+}
+
+/* --- bursts ----------------------------------------------------------------------------------------------------- */
+
+/* Puts back tags that the device has taken out of the frames. A frame without room for it stays as it is. */
+static void insert_vlan_tags(struct rte_mbuf **mbufs, struct mosaic_frame *frames, uint16_t count)
+{
+	uint16_t i;
+
+	for (i = 0; i < count; i++) {
+		if (!(mbufs[i]->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) || rte_vlan_insert(&mbufs[i]) != 0)
+			continue;
+		mbufs[i]->ol_flags &= ~(RTE_MBUF_F_RX_VLAN_STRIPPED | RTE_MBUF_F_TX_VLAN);
+		frames[i].data = rte_pktmbuf_mtod(mbufs[i], const uint8_t *);
+		frames[i].len = mbufs[i]->pkt_len;
+	}
+}
+
+uint16_t mosaic_rx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, struct mosaic_frame *frames,
+                         uint16_t max, uint32_t *chained)
+{
+	uint16_t count = rte_eth_rx_burst(port, queue, mbufs, max);
+	uint32_t segments = 0;
+	uint64_t flags = 0;
+	uint16_t i;
+
+	for (i = 0; i < count; i++) {
+		const struct rte_mbuf *mbuf = mbufs[i];
+
+		frames[i].data = rte_pktmbuf_mtod(mbuf, const uint8_t *);
+		frames[i].len = mbuf->pkt_len;
+		frames[i].segments = mbuf->nb_segs;
+		segments |= mbuf->nb_segs;
+		flags |= mbuf->ol_flags;
+	}
+	*chained = segments > 1;
+	if (unlikely(flags & RTE_MBUF_F_RX_VLAN_STRIPPED))
+		insert_vlan_tags(mbufs, frames, count);
+	return count;
+}
+
+static uint32_t known_checksums(uint64_t flags)
+{
+	uint32_t known = 0;
+
+	switch (flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) {
+	case RTE_MBUF_F_RX_IP_CKSUM_GOOD:
+		known |= MOSAIC_FACT_IP_GOOD;
+		break;
+	case RTE_MBUF_F_RX_IP_CKSUM_BAD:
+		known |= MOSAIC_FACT_IP_BAD;
+		break;
+	}
+	switch (flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) {
+	case RTE_MBUF_F_RX_L4_CKSUM_GOOD:
+		known |= MOSAIC_FACT_L4_GOOD;
+		break;
+	case RTE_MBUF_F_RX_L4_CKSUM_BAD:
+		known |= MOSAIC_FACT_L4_BAD;
+		break;
+	case RTE_MBUF_F_RX_L4_CKSUM_NONE:
+		known |= MOSAIC_FACT_L4_UNFINISHED;
+		break;
+	}
+	return known;
+}
+
+void mosaic_facts(struct rte_mbuf *const *mbufs, struct mosaic_facts *facts, uint16_t count)
+{
+	uint64_t flag = __atomic_load_n(&timestamp_flag, __ATOMIC_ACQUIRE);
+	int offset = __atomic_load_n(&timestamp_offset, __ATOMIC_RELAXED);
+	uint16_t i;
+
+	for (i = 0; i < count; i++) {
+		uint64_t flags = mbufs[i]->ol_flags;
+
+		facts[i].known = known_checksums(flags);
+		facts[i].rss_hash = mbufs[i]->hash.rss;
+		facts[i].timestamp = 0;
+		if (flags & RTE_MBUF_F_RX_RSS_HASH)
+			facts[i].known |= MOSAIC_FACT_RSS_HASH;
+		if (flags & flag) {
+			facts[i].known |= MOSAIC_FACT_TIMESTAMP;
+			facts[i].timestamp = *RTE_MBUF_DYNFIELD(mbufs[i], offset, const rte_mbuf_timestamp_t *);
+		}
+	}
+}
+
+void mosaic_copy_out(const struct rte_mbuf *mbuf, uint8_t *to, uint32_t len)
+{
+	while (mbuf && len > 0) {
+		uint32_t part = RTE_MIN((uint32_t)mbuf->data_len, len);
+
+		memcpy(to, rte_pktmbuf_mtod(mbuf, const uint8_t *), part);
+		to += part;
+		len -= part;
+		mbuf = mbuf->next;
+	}
+}
+
+/* Frees mbufs that are not NULL. Those of one segment that nobody else holds go back to their pool together. */
+static void free_all(struct rte_mbuf **mbufs, uint16_t count)
+{
+	struct rte_mempool *pool = count ? mbufs[0]->pool : NULL;
+	uint16_t i;
+
+	for (i = 0; i < count; i++) {
+		const struct rte_mbuf *mbuf = mbufs[i];
+
+		if (unlikely(mbuf->pool != pool || mbuf->nb_segs != 1 || mbuf->next || !RTE_MBUF_DIRECT(mbuf) ||
+		             rte_mbuf_refcnt_read(mbuf) != 1)) {
+			rte_pktmbuf_free_bulk(mbufs, count);
+			return;
+		}
+	}
+	if (likely(count))
+		rte_mempool_put_bulk(pool, (void **)mbufs, count);
+}
+
+void mosaic_free_burst(struct rte_mbuf **mbufs, uint16_t count)
+{
+	uint16_t kept = 0;
+	uint16_t i;
+
+	for (i = 0; i < count; i++) {
+		struct rte_mbuf *mbuf = mbufs[i];
+
+		mbufs[kept] = mbuf;
+		kept += mbuf != NULL;
+	}
+	free_all(mbufs, kept);
+}
+
+/* Makes frames of several segments one, where the device cannot send them otherwise; those with no room for that end up
+ * in `failed`. */
+static uint16_t make_linear(struct rte_mbuf **mbufs, uint16_t count, struct rte_mbuf **failed, uint16_t *failures)
+{
+	uint16_t kept = 0;
+	uint16_t i;
+
+	for (i = 0; i < count; i++) {
+		if (likely(mbufs[i]->nb_segs == 1) || rte_pktmbuf_linearize(mbufs[i]) == 0)
+			mbufs[kept++] = mbufs[i];
+		else
+			failed[(*failures)++] = mbufs[i];
+	}
+	return kept;
+}
+
+void mosaic_tx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, uint16_t count, uint64_t forward,
+                     int linear, uint32_t patience, struct mosaic_sent *sent)
+{
+	struct rte_mbuf *out[MOSAIC_BURST_MAX], *back[MOSAIC_BURST_MAX];
+	uint32_t lens[MOSAIC_BURST_MAX];
+	uint16_t outs = 0, backs = 0, failures, done = 0;
+	uint16_t i;
+
+	for (i = 0; i < count; i++) {
+		if (unlikely(!mbufs[i]))
+			continue;
+		if (likely(forward >> i & 1))
+			out[outs++] = mbufs[i];
+		else
+			back[backs++] = mbufs[i];
+	}
+	failures = backs;
+	if (linear)
+		outs = make_linear(out, outs, back, &backs);
+	failures = backs - failures;
+	/* A frame may be gone as soon as the device has it. */
+	for (i = 0; i < outs; i++)
+		lens[i] = out[i]->pkt_len;
+	while (done < outs) {
+		uint16_t taken = rte_eth_tx_burst(port, queue, out + done, outs - done);
+
+		done += taken;
+		if (taken == 0) {
+			if (patience-- == 0)
+				break;
+			rte_pause();
+		}
+	}
+	sent->frames = done;
+	sent->no_room = outs - done + failures;
+	sent->bytes = 0;
+	for (i = 0; i < done; i++)
+		sent->bytes += lens[i];
+	free_all(back, backs);
+	free_all(out + done, outs - done);
+}

@@ -1,0 +1,161 @@
+/* What Rust sees of DPDK: opaque pointers, numbers, and structures of our own layout, never DPDK's.
+ *
+ * Functions that can fail return a negative errno. Nothing here keeps state but the place of the receive timestamp.
+ * src/lib.rs declares the same by hand; keep the two alike. */
+#ifndef MOSAIC_DPDK_SHIM_H
+#define MOSAIC_DPDK_SHIM_H
+
+#include <stdint.h>
+
+struct rte_mbuf;
+struct rte_mempool;
+
+#define MOSAIC_NAME_LEN 64
+#define MOSAIC_BURST_MAX 64
+
+/* --- process ---------------------------------------------------------------------------------------------------- */
+
+const char *mosaic_version(void);
+/* Folder of the drivers that are loaded when the EAL starts; empty where they are linked in. */
+const char *mosaic_driver_folder(void);
+const char *mosaic_strerror(int error);
+int mosaic_eal_init(int argc, char **argv);
+int mosaic_eal_cleanup(void);
+/* Attaches the device that devargs names ("net_null0,size=64"). */
+int mosaic_device_attach(const char *devargs);
+/* Whether the calling thread has an lcore, and with it a mempool cache. */
+int mosaic_thread_has_lcore(void);
+int mosaic_thread_register(void);
+void mosaic_thread_unregister(void);
+
+/* --- memory ----------------------------------------------------------------------------------------------------- */
+
+/* NULL and *error where it cannot be made. */
+struct rte_mempool *mosaic_pool_create(const char *name, uint32_t mbufs, uint32_t cache, uint32_t data_len,
+                                       int32_t socket, int *error);
+void mosaic_pool_free(struct rte_mempool *pool);
+uint32_t mosaic_pool_in_use(const struct rte_mempool *pool);
+
+/* --- devices, control path -------------------------------------------------------------------------------------- */
+
+struct mosaic_device_info {
+	char name[MOSAIC_NAME_LEN];
+	char driver[MOSAIC_NAME_LEN];
+	uint64_t rx_offloads;
+	uint64_t tx_offloads;
+	uint32_t max_rx_packet_len;
+	int32_t numa;
+	uint16_t max_rx_queues;
+	uint16_t max_tx_queues;
+	uint16_t max_rx_descriptors;
+	uint16_t max_tx_descriptors;
+	uint16_t reta_size;
+	uint16_t hash_key_len;
+	uint16_t min_mtu;
+	uint16_t max_mtu;
+	uint16_t mtu;
+	uint8_t can_rss;      /* spreads TCP or UDP over IPv4 or IPv6 */
+	uint8_t can_scatter;  /* receives into chained mbufs */
+	uint8_t can_multi_segs; /* sends chained mbufs */
+	uint8_t mac[6];
+};
+
+struct mosaic_device_config {
+	const uint8_t *rss_key; /* NULL: no RSS */
+	uint32_t rss_key_len;
+	uint16_t queues;
+	uint16_t mtu; /* 0: as the device has it */
+	uint8_t scatter;
+	uint8_t multi_segs;
+};
+
+struct mosaic_link {
+	uint32_t speed_mbps; /* UINT32_MAX: unknown */
+	uint8_t up;
+	uint8_t full_duplex;
+};
+
+struct mosaic_stats {
+	uint64_t rx_packets, tx_packets, rx_bytes, tx_bytes;
+	uint64_t rx_missed, rx_errors, tx_errors, rx_no_buffer;
+};
+
+/* What mosaic_rss_read found the hash function to be. */
+#define MOSAIC_RSS_UNKNOWN 0 /* the device does not say: DPDK before 23.11, or its default */
+#define MOSAIC_RSS_TOEPLITZ 1
+#define MOSAIC_RSS_SYMMETRIC_TOEPLITZ 2
+#define MOSAIC_RSS_OTHER 3
+
+/* The next device from *port on; 0 where there is none, otherwise 1 and its number in *port. */
+int mosaic_device_next(uint16_t *port);
+int mosaic_device_find(const char *name, uint16_t *port);
+int mosaic_device_info(uint16_t port, struct mosaic_device_info *info);
+/* Name of the offload with this one bit. */
+const char *mosaic_rx_offload_name(uint64_t offload);
+const char *mosaic_tx_offload_name(uint64_t offload);
+int mosaic_device_configure(uint16_t port, const struct mosaic_device_config *config);
+/* Rounds to what the device can do. */
+int mosaic_descriptors_adjust(uint16_t port, uint16_t *rx, uint16_t *tx);
+int mosaic_rx_queue_setup(uint16_t port, uint16_t queue, uint16_t descriptors, struct rte_mempool *pool);
+int mosaic_tx_queue_setup(uint16_t port, uint16_t queue, uint16_t descriptors);
+int mosaic_device_set_mtu(uint16_t port, uint16_t mtu);
+int mosaic_device_start(uint16_t port);
+int mosaic_device_stop(uint16_t port);
+/* Closes the device, and takes it off its bus if `detach`, so that it can be attached again. */
+int mosaic_device_close(uint16_t port, int detach);
+int mosaic_promiscuous(uint16_t port, int on);
+int mosaic_link(uint16_t port, struct mosaic_link *link);
+int mosaic_stats(uint16_t port, struct mosaic_stats *stats);
+/* Number of values; where it is more than `max`, nothing was written. Each name takes MOSAIC_NAME_LEN bytes. */
+int mosaic_xstats(uint16_t port, char *names, uint64_t *values, uint32_t max);
+/* The hash key into `key` (of *len bytes, which becomes what the device has), and one of MOSAIC_RSS_*. */
+int mosaic_rss_read(uint16_t port, uint8_t *key, uint32_t *len, int *function);
+int mosaic_rss_write(uint16_t port, const uint8_t *key, uint32_t len);
+int mosaic_reta_write(uint16_t port, const uint16_t *queues, uint16_t size);
+int mosaic_reta_read(uint16_t port, uint16_t *queues, uint16_t size);
+
+/* --- bursts ----------------------------------------------------------------------------------------------------- */
+
+/* Where the bytes of an mbuf's first segment are; the length is that of all segments. */
+struct mosaic_frame {
+	const uint8_t *data;
+	uint32_t len;
+	uint32_t segments;
+};
+
+#define MOSAIC_FACT_RSS_HASH 1
+#define MOSAIC_FACT_TIMESTAMP 2
+#define MOSAIC_FACT_IP_GOOD 4
+#define MOSAIC_FACT_IP_BAD 8
+#define MOSAIC_FACT_L4_GOOD 16
+#define MOSAIC_FACT_L4_BAD 32
+#define MOSAIC_FACT_L4_UNFINISHED 64 /* only the pseudo-header is summed: the packet never was on a wire */
+
+/* What the device says about a frame. */
+struct mosaic_facts {
+	uint64_t timestamp;
+	uint32_t rss_hash;
+	uint32_t known; /* MOSAIC_FACT_* */
+};
+
+struct mosaic_sent {
+	uint64_t bytes;
+	uint32_t frames;
+	uint32_t no_room;
+};
+
+/* Receives at most `max` frames. *chained is not 0 where one of them has more than one segment. */
+uint16_t mosaic_rx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, struct mosaic_frame *frames,
+                         uint16_t max, uint32_t *chained);
+/* What the device said about `count` mbufs that are not NULL. */
+void mosaic_facts(struct rte_mbuf *const *mbufs, struct mosaic_facts *facts, uint16_t count);
+/* Copies all segments of an mbuf to `to`, which has room for `len` bytes. */
+void mosaic_copy_out(const struct rte_mbuf *mbuf, uint8_t *to, uint32_t len);
+/* Sends those of `count` (at most MOSAIC_BURST_MAX) mbufs that have their bit in `forward`, in order, and frees the others
+ * and those that found no room. NULLs are passed over. A device that takes nothing is asked `patience` more times. */
+void mosaic_tx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, uint16_t count, uint64_t forward,
+                     int linear, uint32_t patience, struct mosaic_sent *sent);
+/* Frees `count` mbufs; NULLs are passed over. */
+void mosaic_free_burst(struct rte_mbuf **mbufs, uint16_t count);
+
+#endif
