@@ -12,6 +12,7 @@ use std::sync::Arc;
 #[cfg(feature = "dpdk")]
 pub(crate) use self::dpdk::start;
 
+#[cfg(not(feature = "dpdk"))]
 use crate::{Builder, Error, Result, Runtime};
 
 /// Refuses: there is nothing to open devices with.
