@@ -1,6 +1,7 @@
 //! The `mosaic` command: arguments in, builder called, error to exit status.
 
 mod bench;
+mod doctor;
 mod outputs;
 mod replay;
 mod run;
@@ -26,6 +27,7 @@ struct Arguments {
 enum Command {
     Replay(Box<replay::ReplayArgs>),
     Run(run::RunArgs),
+    Doctor(doctor::DoctorArgs),
     /// Measure how fast shards are
     Bench(bench::BenchArgs),
 }
@@ -41,6 +43,10 @@ pub fn main() -> ExitCode {
     match arguments.command {
         Command::Replay(arguments) => status(replay::run(&arguments)),
         Command::Run(arguments) => status(run::run(&arguments)),
+        Command::Doctor(arguments) => doctor::run(&arguments).unwrap_or_else(|error| {
+            say(format_args!("mosaic: standard output: {error}"));
+            ExitCode::FAILURE
+        }),
         Command::Bench(arguments) => status(bench::run(arguments)),
     }
 }

@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 
 #[cfg(feature = "dpdk")]
-pub(crate) use self::dpdk::start;
+pub(crate) use self::dpdk::{eal_config, start};
 
 #[cfg(not(feature = "dpdk"))]
 use crate::{Builder, Error, Result, Runtime};
