@@ -45,14 +45,15 @@ impl Card {
             return Check::warn(name, format!("driver {driver} of the kernel{numa}")).remedy(bind);
         };
         let detail = format!("driver {driver} of the kernel, interface {interface}{numa}");
-        let caution = if self.up.is_empty() {
-            ""
+        let share = format!("device = \"net_af_packet0,iface={interface}\"");
+        let check = Check::warn(name, detail);
+        if self.up.is_empty() {
+            check.remedy(format!("{bind}; or leave it to the kernel: {share}"))
         } else {
-            " (which is up: this host loses it)"
-        };
-        Check::warn(name, detail).remedy(format!(
-            "{bind}{caution}; or leave it to the kernel: device = \"net_af_packet0,iface={interface}\""
-        ))
+            check.remedy(format!(
+                "leave it to the kernel: {share}; or take it from this host: ip link set {interface} down && {bind}"
+            ))
+        }
     }
 }
 
@@ -189,7 +190,7 @@ mod tests {
         ]);
         assert_eq!(kernel.status, Status::Warn);
         let remedy = kernel.remedy.unwrap();
-        assert!(remedy.contains("net_af_packet0,iface=eth5") && !remedy.contains("loses"));
+        assert!(remedy.contains("net_af_packet0,iface=eth5") && !remedy.contains("take it"));
     }
 
     #[test]
@@ -200,7 +201,7 @@ mod tests {
             ("sys/class/net/eth0/operstate", "up\n"),
         ]);
         assert!(busy.detail.contains("interface eth0"), "{busy:?}");
-        assert!(busy.remedy.unwrap().contains("this host loses it"));
+        assert!(busy.remedy.unwrap().starts_with("leave it to the kernel"));
     }
 
     #[test]

@@ -61,10 +61,17 @@ mod with {
         if config.allow.is_empty() && config.vdevs.is_empty() {
             return checks;
         }
+        // Attached one by one below, so that one that is refused does not hide the others.
+        let vdevs = std::mem::take(&mut config.vdevs);
         match Eal::start(&config) {
             Ok(eal) => {
+                let refused = vdevs.iter().filter_map(|vdev| eal.attach(vdev).err());
+                let refused: Vec<_> = refused
+                    .map(|error| Check::fail("device", error.to_string()))
+                    .collect();
                 let devices = eal.devices();
                 checks.extend(devices.iter().map(device));
+                checks.extend(refused);
                 checks.extend(missing(&config.allow, &devices));
             }
             Err(error) => checks.push(Check::fail("dpdk start", error.to_string())),

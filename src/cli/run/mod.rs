@@ -42,7 +42,16 @@ fn drive(
     let runtime = builder.start()?;
     let metrics = outputs::serve_metrics(metrics, &runtime)?;
     if !args.output.quiet {
-        introduce(runtime.ports().about());
+        let shards = runtime.snapshot().shards.len();
+        for line in lines(runtime.ports().about(), shards) {
+            super::say(format_args!("mosaic: {line}"));
+        }
+        if let Some(server) = &metrics {
+            super::say(format_args!(
+                "mosaic: metrics at http://{}/metrics",
+                server.address()
+            ));
+        }
     }
     let mut status = StatusLine::new(!args.output.quiet);
     let mut asked = false;
@@ -59,14 +68,8 @@ fn drive(
     report
 }
 
-/// What is in use, and what is not as it could be; on standard error, since standard output is for results.
-fn introduce(about: &About) {
-    for line in lines(about) {
-        super::say(format_args!("mosaic: {line}"));
-    }
-}
-
-fn lines(about: &About) -> Vec<String> {
+/// What is in use, and what is not as it could be. Said on standard error, since standard output is for results.
+fn lines(about: &About, shards: usize) -> Vec<String> {
     let mut lines = Vec::new();
     if !about.ports.is_empty() {
         let pages = if about.uses_hugepages {
@@ -74,16 +77,22 @@ fn lines(about: &About) -> Vec<String> {
         } else {
             "ordinary pages"
         };
-        lines.push(format!("{}, buffers in {pages}", about.dpdk));
+        let s = if shards == 1 { "" } else { "s" };
+        lines.push(format!(
+            "{}, buffers in {pages}, {shards} shard{s}",
+            about.dpdk
+        ));
     }
     for port in &about.ports {
         let s = if port.queues == 1 { "" } else { "s" };
         let rss = match &port.software_rss {
-            None => "RSS symmetric".to_owned(),
-            Some(reason) => format!("RSS in software: {reason}"),
+            // Nothing is to be spread.
+            _ if shards == 1 => String::new(),
+            None => ", RSS symmetric".to_owned(),
+            Some(reason) => format!(", RSS in software: {reason}"),
         };
         lines.push(format!(
-            "port {}: {} ({}), {} queue{s}, {rss}",
+            "port {}: {} ({}), {} queue{s}{rss}",
             port.name, port.device, port.driver, port.queues
         ));
         let warnings = port.warnings.iter();
@@ -99,7 +108,7 @@ mod tests {
 
     #[test]
     fn the_introduction_names_devices_and_warnings() {
-        assert!(lines(&About::default()).is_empty(), "captures need none");
+        assert!(lines(&About::default(), 1).is_empty(), "captures need none");
         let port = |name: &str, queues, software_rss: Option<&str>| PortInfo {
             name: name.into(),
             device: "net_null0".into(),
@@ -117,9 +126,9 @@ mod tests {
             uses_hugepages: false,
         };
         assert_eq!(
-            lines(&about),
+            lines(&about, 2),
             [
-                "DPDK 22.11.11, buffers in ordinary pages",
+                "DPDK 22.11.11, buffers in ordinary pages, 2 shards",
                 "port left: net_null0 (net_null), 2 queues, RSS symmetric",
                 "port right: net_null0 (net_null), 1 queue, RSS in software: one queue",
                 "warning: port right: promiscuous mode is not possible",
