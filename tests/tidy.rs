@@ -233,7 +233,7 @@ fn unsafe_code_stands_only_where_allowed() {
                 .any(|k| matches!(k, TargetKind::Lib | TargetKind::Bin))
         }) {
             let root = fs::read_to_string(&target.src_path).expect("crate root");
-            let denial = if package.name.as_str() == "mosaic-engine" {
+            let denial = if package.name.as_str() == "mosaic-port" {
                 "#![deny(unsafe_code)]"
             } else {
                 "#![forbid(unsafe_code)]"

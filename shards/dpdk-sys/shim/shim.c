@@ -70,6 +70,11 @@ int mosaic_eal_cleanup(void)
 	return rte_eal_cleanup();
 }
 
+const char *mosaic_runtime_folder(void)
+{
+	return rte_eal_get_runtime_dir();
+}
+
 int mosaic_device_attach(const char *devargs)
 {
 	return rte_dev_probe(devargs);
@@ -279,14 +284,26 @@ int mosaic_device_stop(uint16_t port)
 	return rte_eth_dev_stop(port);
 }
 
-int mosaic_device_close(uint16_t port, int detach)
+/* Whether a device of the bus has further ports. */
+static int has_other_ports(const struct rte_device *device, uint16_t port)
 {
-	struct rte_eth_dev_info device;
-	int known = rte_eth_dev_info_get(port, &device);
+	struct rte_eth_dev_info other;
+	uint16_t i;
+
+	RTE_ETH_FOREACH_DEV(i)
+		if (i != port && rte_eth_dev_info_get(i, &other) == 0 && other.device == device)
+			return 1;
+	return 0;
+}
+
+int mosaic_device_close(uint16_t port)
+{
+	struct rte_eth_dev_info info;
+	int known = rte_eth_dev_info_get(port, &info);
 	int result = rte_eth_dev_close(port);
 
-	if (detach && known == 0 && device.device)
-		result = rte_dev_remove(device.device);
+	if (known == 0 && info.device && !has_other_ports(info.device, port))
+		result = rte_dev_remove(info.device);
 	return result;
 }
 
@@ -459,13 +476,17 @@ static void insert_vlan_tags(struct rte_mbuf **mbufs, struct mosaic_frame *frame
 }
 
 uint16_t mosaic_rx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, struct mosaic_frame *frames,
-                         uint16_t max, uint32_t *chained)
+                         uint16_t max, uint32_t *kind)
 {
 	uint16_t count = rte_eth_rx_burst(port, queue, mbufs, max);
-	uint32_t segments = 0;
-	uint64_t flags = 0;
+	const struct rte_mempool *pool;
+	uint32_t segments = 0, holders = 0;
+	uint64_t flags = 0, pools = 0;
 	uint16_t i;
 
+	if (count == 0)
+		return 0;
+	pool = mbufs[0]->pool;
 	for (i = 0; i < count; i++) {
 		const struct rte_mbuf *mbuf = mbufs[i];
 
@@ -473,9 +494,15 @@ uint16_t mosaic_rx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs,
 		frames[i].len = mbuf->pkt_len;
 		frames[i].segments = mbuf->nb_segs;
 		segments |= mbuf->nb_segs;
+		holders |= rte_mbuf_refcnt_read(mbuf);
+		pools |= (uintptr_t)mbuf->pool ^ (uintptr_t)pool;
 		flags |= mbuf->ol_flags;
 	}
-	*chained = segments > 1;
+	*kind = 0;
+	if (unlikely(segments > 1))
+		*kind = MOSAIC_CHAINED | MOSAIC_SPECIAL;
+	if (unlikely(holders != 1 || pools || flags & (RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL)))
+		*kind |= MOSAIC_SPECIAL;
 	if (unlikely(flags & RTE_MBUF_F_RX_VLAN_STRIPPED))
 		insert_vlan_tags(mbufs, frames, count);
 	return count;
@@ -540,26 +567,19 @@ void mosaic_copy_out(const struct rte_mbuf *mbuf, uint8_t *to, uint32_t len)
 	}
 }
 
-/* Frees mbufs that are not NULL. Those of one segment that nobody else holds go back to their pool together. */
-static void free_all(struct rte_mbuf **mbufs, uint16_t count)
+/* Frees mbufs that are not NULL. Those of one segment that nobody else holds go back to their pool as they are: nothing
+ * of them need be looked at. */
+static void free_all(struct rte_mbuf **mbufs, uint16_t count, uint32_t kind)
 {
-	struct rte_mempool *pool = count ? mbufs[0]->pool : NULL;
-	uint16_t i;
-
-	for (i = 0; i < count; i++) {
-		const struct rte_mbuf *mbuf = mbufs[i];
-
-		if (unlikely(mbuf->pool != pool || mbuf->nb_segs != 1 || mbuf->next || !RTE_MBUF_DIRECT(mbuf) ||
-		             rte_mbuf_refcnt_read(mbuf) != 1)) {
-			rte_pktmbuf_free_bulk(mbufs, count);
-			return;
-		}
-	}
-	if (likely(count))
-		rte_mempool_put_bulk(pool, (void **)mbufs, count);
+	if (count == 0)
+		return;
+	if (unlikely(kind & MOSAIC_SPECIAL))
+		rte_pktmbuf_free_bulk(mbufs, count);
+	else
+		rte_mempool_put_bulk(mbufs[0]->pool, (void **)mbufs, count);
 }
 
-void mosaic_free_burst(struct rte_mbuf **mbufs, uint16_t count)
+static uint16_t close_gaps(struct rte_mbuf **mbufs, uint16_t count)
 {
 	uint16_t kept = 0;
 	uint16_t i;
@@ -570,50 +590,56 @@ void mosaic_free_burst(struct rte_mbuf **mbufs, uint16_t count)
 		mbufs[kept] = mbuf;
 		kept += mbuf != NULL;
 	}
-	free_all(mbufs, kept);
-}
-
-/* Makes frames of several segments one, where the device cannot send them otherwise; those with no room for that end up
- * in `failed`. */
-static uint16_t make_linear(struct rte_mbuf **mbufs, uint16_t count, struct rte_mbuf **failed, uint16_t *failures)
-{
-	uint16_t kept = 0;
-	uint16_t i;
-
-	for (i = 0; i < count; i++) {
-		if (likely(mbufs[i]->nb_segs == 1) || rte_pktmbuf_linearize(mbufs[i]) == 0)
-			mbufs[kept++] = mbufs[i];
-		else
-			failed[(*failures)++] = mbufs[i];
-	}
 	return kept;
 }
 
-void mosaic_tx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, uint16_t count, uint64_t forward,
-                     int linear, uint32_t patience, struct mosaic_sent *sent)
+void mosaic_free_burst(struct rte_mbuf **mbufs, uint16_t count, uint32_t kind)
 {
+	if (unlikely(kind & MOSAIC_GAPS))
+		count = close_gaps(mbufs, count);
+	free_all(mbufs, count, kind);
+}
+
+/* What a burst is divided into. */
+struct division {
 	struct rte_mbuf *out[MOSAIC_BURST_MAX], *back[MOSAIC_BURST_MAX];
-	uint32_t lens[MOSAIC_BURST_MAX];
-	uint16_t outs = 0, backs = 0, failures, done = 0;
+	uint32_t lens[MOSAIC_BURST_MAX]; /* of out */
+	uint16_t outs, backs, misfits;   /* misfits: those of `back` that should have been sent */
+};
+
+/* Frames of several segments become one where the device cannot send them otherwise and there is room for that. */
+static void divide(struct division *to, struct rte_mbuf **mbufs, const struct mosaic_frame *frames, uint16_t count,
+                   uint64_t forward, int linear)
+{
 	uint16_t i;
 
+	to->outs = to->backs = to->misfits = 0;
 	for (i = 0; i < count; i++) {
+		int send = forward >> i & 1;
+
 		if (unlikely(!mbufs[i]))
 			continue;
-		if (likely(forward >> i & 1))
-			out[outs++] = mbufs[i];
-		else
-			back[backs++] = mbufs[i];
+		if (unlikely(send && linear && frames[i].segments > 1 && rte_pktmbuf_linearize(mbufs[i]) != 0)) {
+			to->misfits++;
+			send = 0;
+		}
+		if (send) {
+			to->lens[to->outs] = frames[i].len;
+			to->out[to->outs++] = mbufs[i];
+		} else {
+			to->back[to->backs++] = mbufs[i];
+		}
 	}
-	failures = backs;
-	if (linear)
-		outs = make_linear(out, outs, back, &backs);
-	failures = backs - failures;
-	/* A frame may be gone as soon as the device has it. */
-	for (i = 0; i < outs; i++)
-		lens[i] = out[i]->pkt_len;
-	while (done < outs) {
-		uint16_t taken = rte_eth_tx_burst(port, queue, out + done, outs - done);
+}
+
+/* Number of frames that the device took. */
+static uint16_t send_patiently(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, uint16_t count,
+                               uint32_t patience)
+{
+	uint16_t done = rte_eth_tx_burst(port, queue, mbufs, count);
+
+	while (unlikely(done < count)) {
+		uint16_t taken = rte_eth_tx_burst(port, queue, mbufs + done, count - done);
 
 		done += taken;
 		if (taken == 0) {
@@ -622,11 +648,44 @@ void mosaic_tx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, uin
 			rte_pause();
 		}
 	}
+	return done;
+}
+
+/* The common case: all of a burst goes out. */
+static void send_all(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, const struct mosaic_frame *frames,
+                     uint16_t count, uint32_t kind, uint32_t patience, struct mosaic_sent *sent)
+{
+	uint16_t done = send_patiently(port, queue, mbufs, count, patience);
+	uint64_t bytes = 0;
+	uint16_t i;
+
+	for (i = 0; i < done; i++)
+		bytes += frames[i].len;
 	sent->frames = done;
-	sent->no_room = outs - done + failures;
+	sent->no_room = count - done;
+	sent->bytes = bytes;
+	free_all(mbufs + done, count - done, kind);
+}
+
+void mosaic_tx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, const struct mosaic_frame *frames,
+                     uint16_t count, uint64_t forward, uint32_t kind, int linear, uint32_t patience,
+                     struct mosaic_sent *sent)
+{
+	struct division parts;
+	uint64_t all = UINT64_MAX >> (MOSAIC_BURST_MAX - count);
+	uint16_t done, i;
+
+	if (likely((forward & all) == all && !(kind & MOSAIC_GAPS) && !(linear && kind & MOSAIC_CHAINED))) {
+		send_all(port, queue, mbufs, frames, count, kind, patience, sent);
+		return;
+	}
+	divide(&parts, mbufs, frames, count, forward, linear);
+	done = parts.outs ? send_patiently(port, queue, parts.out, parts.outs, patience) : 0;
+	sent->frames = done;
+	sent->no_room = parts.outs - done + parts.misfits;
 	sent->bytes = 0;
 	for (i = 0; i < done; i++)
-		sent->bytes += lens[i];
-	free_all(back, backs);
-	free_all(out + done, outs - done);
+		sent->bytes += parts.lens[i];
+	free_all(parts.back, parts.backs, kind);
+	free_all(parts.out + done, parts.outs - done, kind);
 }

@@ -21,6 +21,8 @@ const char *mosaic_driver_folder(void);
 const char *mosaic_strerror(int error);
 int mosaic_eal_init(int argc, char **argv);
 int mosaic_eal_cleanup(void);
+/* Folder that the EAL has made for this process, or NULL. */
+const char *mosaic_runtime_folder(void);
 /* Attaches the device that devargs names ("net_null0,size=64"). */
 int mosaic_device_attach(const char *devargs);
 /* Whether the calling thread has an lcore, and with it a mempool cache. */
@@ -101,8 +103,8 @@ int mosaic_tx_queue_setup(uint16_t port, uint16_t queue, uint16_t descriptors);
 int mosaic_device_set_mtu(uint16_t port, uint16_t mtu);
 int mosaic_device_start(uint16_t port);
 int mosaic_device_stop(uint16_t port);
-/* Closes the device, and takes it off its bus if `detach`, so that it can be attached again. */
-int mosaic_device_close(uint16_t port, int detach);
+/* Closes the device, and takes it off its bus, unless other devices share its place there: it can be attached again. */
+int mosaic_device_close(uint16_t port);
 int mosaic_promiscuous(uint16_t port, int on);
 int mosaic_link(uint16_t port, struct mosaic_link *link);
 int mosaic_stats(uint16_t port, struct mosaic_stats *stats);
@@ -144,18 +146,25 @@ struct mosaic_sent {
 	uint32_t no_room;
 };
 
-/* Receives at most `max` frames. *chained is not 0 where one of them has more than one segment. */
+/* What is known about the mbufs of an array. */
+#define MOSAIC_CHAINED 1 /* some have more than one segment */
+#define MOSAIC_SPECIAL 2 /* some are shared, chained, have foreign memory, or come from another pool than the first */
+#define MOSAIC_GAPS 4    /* some are NULL */
+
+/* Receives at most `max` frames; *kind becomes MOSAIC_CHAINED | MOSAIC_SPECIAL as applies. */
 uint16_t mosaic_rx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, struct mosaic_frame *frames,
-                         uint16_t max, uint32_t *chained);
+                         uint16_t max, uint32_t *kind);
 /* What the device said about `count` mbufs that are not NULL. */
 void mosaic_facts(struct rte_mbuf *const *mbufs, struct mosaic_facts *facts, uint16_t count);
 /* Copies all segments of an mbuf to `to`, which has room for `len` bytes. */
 void mosaic_copy_out(const struct rte_mbuf *mbuf, uint8_t *to, uint32_t len);
 /* Sends those of `count` (at most MOSAIC_BURST_MAX) mbufs that have their bit in `forward`, in order, and frees the others
- * and those that found no room. NULLs are passed over. A device that takes nothing is asked `patience` more times. */
-void mosaic_tx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, uint16_t count, uint64_t forward,
-                     int linear, uint32_t patience, struct mosaic_sent *sent);
-/* Frees `count` mbufs; NULLs are passed over. */
-void mosaic_free_burst(struct rte_mbuf **mbufs, uint16_t count);
+ * and those that found no room. `frames` and `kind` are as received, MOSAIC_GAPS added where mbufs were taken out. Where
+ * `linear`, the device wants frames of one segment. A device that takes nothing is asked `patience` more times. */
+void mosaic_tx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, const struct mosaic_frame *frames,
+                     uint16_t count, uint64_t forward, uint32_t kind, int linear, uint32_t patience,
+                     struct mosaic_sent *sent);
+/* Frees `count` mbufs, of which `kind` says the same. */
+void mosaic_free_burst(struct rte_mbuf **mbufs, uint16_t count, uint32_t kind);
 
 #endif

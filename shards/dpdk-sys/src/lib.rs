@@ -20,6 +20,13 @@ pub const RSS_SYMMETRIC_TOEPLITZ: c_int = 2;
 /// [`mosaic_rss_read`]: another.
 pub const RSS_OTHER: c_int = 3;
 
+/// [`mosaic_rx_burst`]: some mbufs have more than one segment.
+pub const CHAINED: u32 = 1;
+/// [`mosaic_rx_burst`]: some mbufs are shared, chained, have foreign memory, or come from another pool than the first.
+pub const SPECIAL: u32 = 2;
+/// Some mbufs are null.
+pub const GAPS: u32 = 4;
+
 /// [`MosaicFacts::rss_hash`] is one.
 pub const FACT_RSS_HASH: u32 = 1;
 /// [`MosaicFacts::timestamp`] is one.
@@ -171,6 +178,7 @@ unsafe extern "C" {
     pub fn mosaic_strerror(error: c_int) -> *const c_char;
     pub fn mosaic_eal_init(argc: c_int, argv: *mut *mut c_char) -> c_int;
     pub fn mosaic_eal_cleanup() -> c_int;
+    pub fn mosaic_runtime_folder() -> *const c_char;
     pub fn mosaic_device_attach(devargs: *const c_char) -> c_int;
     pub fn mosaic_thread_has_lcore() -> c_int;
     pub fn mosaic_thread_register() -> c_int;
@@ -204,7 +212,7 @@ unsafe extern "C" {
     pub fn mosaic_device_set_mtu(port: u16, mtu: u16) -> c_int;
     pub fn mosaic_device_start(port: u16) -> c_int;
     pub fn mosaic_device_stop(port: u16) -> c_int;
-    pub fn mosaic_device_close(port: u16, detach: c_int) -> c_int;
+    pub fn mosaic_device_close(port: u16) -> c_int;
     pub fn mosaic_promiscuous(port: u16, on: c_int) -> c_int;
     pub fn mosaic_link(port: u16, link: *mut MosaicLink) -> c_int;
     pub fn mosaic_stats(port: u16, stats: *mut MosaicStats) -> c_int;
@@ -220,7 +228,7 @@ unsafe extern "C" {
         mbufs: *mut *mut Mbuf,
         frames: *mut MosaicFrame,
         max: u16,
-        chained: *mut u32,
+        kind: *mut u32,
     ) -> u16;
     pub fn mosaic_facts(mbufs: *const *mut Mbuf, facts: *mut MosaicFacts, count: u16);
     pub fn mosaic_copy_out(mbuf: *const Mbuf, to: *mut u8, len: u32);
@@ -228,11 +236,13 @@ unsafe extern "C" {
         port: u16,
         queue: u16,
         mbufs: *mut *mut Mbuf,
+        frames: *const MosaicFrame,
         count: u16,
         forward: u64,
+        kind: u32,
         linear: c_int,
         patience: u32,
         sent: *mut MosaicSent,
     );
-    pub fn mosaic_free_burst(mbufs: *mut *mut Mbuf, count: u16);
+    pub fn mosaic_free_burst(mbufs: *mut *mut Mbuf, count: u16, kind: u32);
 }

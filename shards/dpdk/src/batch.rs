@@ -15,17 +15,20 @@ const NOTHING: sys::MosaicFrame = sys::MosaicFrame {
     segments: 0,
 };
 
-/// The packet buffers of one burst, all from the same queue.
+/// The packet buffers of one burst, all from the same queue, and given back when it is cleared or dropped.
 ///
-/// # Invariants
-/// For `index < len`, `mbufs[index]` is either null, and `frames[index]` then [`NOTHING`], or a buffer that nobody else
-/// owns, and `frames[index]` then says where its bytes are. A frame of several segments has its bytes copied together in
-/// `chained`. Where there is a buffer there is a home, which keeps its pool alive.
+/// Frames given away with [`hand_over`](Batch::hand_over) are empty here from then on. A frame that came in several
+/// buffers is shown copied together; what is sent is the original.
+// Invariants: for `index < len`, `mbufs[index]` is either null, and `frames[index]` then `NOTHING`, or a buffer that nobody else
+// owns, and `frames[index]` then says where its bytes are. A frame of several segments has its bytes copied together in
+// `chained`. Where there is a buffer there is a home, which keeps its pool alive. `kind` is what the shim said when it
+// received, with `sys::GAPS` added where something was given away.
 pub struct MbufBatch {
     len: usize,
     /// Number of the lane of `home` it came in on.
     lane: usize,
     interface: u32,
+    kind: u32,
     time: Timestamp,
     home: Option<Arc<Home>>,
     mbufs: [*mut sys::Mbuf; BURST_MAX],
@@ -84,7 +87,6 @@ impl MbufBatch {
     ) -> bool {
         debug_assert!(self.is_empty(), "a batch is cleared before it is filled");
         self.clear();
-        let mut chained = 0;
         // SAFETY: the caller is the only one that polls this queue of a device that `home` keeps open. Both arrays have
         // BURST_MAX entries, and hold nothing that would be overwritten.
         let count = unsafe {
@@ -94,7 +96,7 @@ impl MbufBatch {
                 self.mbufs.as_mut_ptr(),
                 self.frames.as_mut_ptr(),
                 max.min(BURST_MAX_U16),
-                &mut chained,
+                &mut self.kind,
             )
         };
         if count == 0 {
@@ -102,7 +104,7 @@ impl MbufBatch {
         }
         self.settle(home, lane, queue.interface);
         self.len = usize::from(count);
-        if chained != 0 {
+        if self.kind & sys::CHAINED != 0 {
             self.copy_chained();
         }
         true
@@ -171,8 +173,10 @@ impl MbufBatch {
                 queue.port,
                 queue.queue,
                 self.mbufs.as_mut_ptr(),
+                self.frames.as_ptr(),
                 count,
                 forward,
+                self.kind,
                 linear.into(),
                 patience,
                 &mut sent,
@@ -279,8 +283,8 @@ impl Batch for MbufBatch {
             return;
         }
         let count = self.take_len();
-        // SAFETY: the buffers are the batch's, and it forgets them here; nulls are passed over.
-        unsafe { sys::mosaic_free_burst(self.mbufs.as_mut_ptr(), count) };
+        // SAFETY: the buffers are the batch's, and it forgets them here; `kind` says whether there are nulls.
+        unsafe { sys::mosaic_free_burst(self.mbufs.as_mut_ptr(), count, self.kind) };
     }
 
     fn hand_over(&mut self, picks: &[u8], to: &mut Self) {
@@ -292,6 +296,10 @@ impl Batch for MbufBatch {
         };
         to.settle(home, self.lane, self.interface);
         to.time = self.time;
+        to.kind = self.kind & !sys::GAPS;
+        if !picks.is_empty() {
+            self.kind |= sys::GAPS;
+        }
         for pick in picks {
             let (from, at) = (usize::from(*pick), to.len);
             assert!(
@@ -301,6 +309,9 @@ impl Batch for MbufBatch {
             to.mbufs[at] = std::mem::replace(&mut self.mbufs[from], std::ptr::null_mut());
             to.frames[at] = std::mem::replace(&mut self.frames[from], NOTHING);
             to.len += 1;
+            if to.mbufs[at].is_null() {
+                to.kind |= sys::GAPS;
+            }
             if to.frames[at].segments > 1 {
                 let chained = &mut self.chained.frames;
                 if let Some(found) = chained.iter().position(|(index, _)| *index == from) {
@@ -318,6 +329,7 @@ impl Default for MbufBatch {
             len: 0,
             lane: 0,
             interface: 0,
+            kind: 0,
             time: Timestamp::ZERO,
             home: None,
             mbufs: [std::ptr::null_mut(); BURST_MAX],

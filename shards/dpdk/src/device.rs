@@ -20,6 +20,8 @@ const FRAME_OVERHEAD: u32 = 14 + 8 + 4;
 const BURSTS_IN_FLIGHT: u32 = 64;
 /// The fewest buffers of a pool.
 const MBUFS_MIN: u32 = 8191;
+/// Drivers that send frames of several segments, for they copy or drop them, but do not announce it.
+const COPYING: &[&str] = &["net_null", "net_pcap"];
 /// Statistics that a device may have.
 const XSTATS_MAX: usize = 4096;
 
@@ -255,7 +257,7 @@ impl OpenPort {
             // that it holds go back to pools that it keeps.
             unsafe {
                 sys::mosaic_device_stop(self.number);
-                sys::mosaic_device_close(self.number, 1);
+                sys::mosaic_device_close(self.number);
             }
         }
     }
@@ -325,7 +327,7 @@ fn open(eal: &Eal, control: &mut Control, config: &DeviceConfig) -> Result<Devic
         warnings: Vec::new(),
     };
     if opening.queues == 0 {
-        return Err(refused(config, "receive and send")(-libc_enotsup()));
+        return Err(refused(config, "receive and send")(-ENOTSUP));
     }
     let pool = Arc::new(opening.pool(eal, control)?);
     // Closed before the pool goes, also where an error ends this function.
@@ -346,8 +348,8 @@ fn open(eal: &Eal, control: &mut Control, config: &DeviceConfig) -> Result<Devic
     Ok(Device {
         inner: Arc::new(Inner {
             port,
+            can_multi_segs: raw.can_multi_segs != 0 || COPYING.contains(&info.driver.as_str()),
             info,
-            can_multi_segs: raw.can_multi_segs != 0,
             queues,
             rss,
             warnings,
@@ -399,9 +401,7 @@ fn refused(config: &DeviceConfig, what: &'static str) -> impl Fn(i32) -> Error {
 }
 
 /// ENOTSUP of Linux, on every processor.
-const fn libc_enotsup() -> i32 {
-    95
-}
+const ENOTSUP: i32 = 95;
 
 /// A device on its way to be opened, in the order of the methods.
 struct Opening<'a> {
@@ -471,7 +471,7 @@ impl Opening<'_> {
             rss_key: key.map_or(std::ptr::null(), <[u8]>::as_ptr),
             rss_key_len: key.map_or(0, |key| u32::try_from(key.len()).unwrap_or(0)),
             queues: self.queues,
-            mtu: self.config.mtu.unwrap_or(0),
+            mtu: self.mtu().unwrap_or(0),
             // Buffers hold the largest frame.
             scatter: 0,
             multi_segs: self.raw.can_multi_segs,
@@ -480,22 +480,32 @@ impl Opening<'_> {
         ok(unsafe { sys::mosaic_device_configure(self.number, &config) })
     }
 
+    /// The MTU to set: that of the configuration, if DPDK lets the device have it.
+    fn mtu(&self) -> Option<u16> {
+        self.config
+            .mtu
+            .filter(|mtu| *mtu <= info::mtu_max(self.raw))
+    }
+
     /// Virtual devices pass it on to the kernel's interface; those that cannot change it are fine if it is right.
     fn set_mtu(&mut self) -> Result<(), Error> {
-        let Some(mtu) = self.config.mtu else {
+        let Some(asked) = self.config.mtu else {
             return Ok(());
         };
-        // SAFETY: the device is configured, the lock is held.
-        let result = ok(unsafe { sys::mosaic_device_set_mtu(self.number, mtu) });
+        let result = match self.mtu() {
+            // SAFETY: the device is configured, the lock is held.
+            Some(mtu) => ok(unsafe { sys::mosaic_device_set_mtu(self.number, mtu) }),
+            None => Err(-ENOTSUP),
+        };
         match result {
-            Ok(()) => Ok(()),
-            Err(error) if error == -libc_enotsup() => {
+            Err(error) if error == -ENOTSUP => {
                 self.warnings.push(format!(
-                    "the driver cannot set the MTU to {mtu}: set it where the device's other end is"
+                    "the driver cannot set the MTU to {asked}: packet buffers have the room, the rest is up to the \
+                     device's arguments and its interface"
                 ));
                 Ok(())
             }
-            Err(error) => Err(refused(self.config, "set the MTU")(error)),
+            result => result.map_err(refused(self.config, "set the MTU")),
         }
     }
 

@@ -1,7 +1,9 @@
 //! The EAL: DPDK's process-wide part.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::{CString, c_char};
+use std::ffi::{CStr, CString, OsStr, c_char};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -27,6 +29,8 @@ pub struct Eal {
 #[derive(Debug)]
 struct Inner {
     uses_hugepages: bool,
+    /// The folder DPDK has made for this process, if nobody chose its name.
+    own_folder: Option<PathBuf>,
     control: Mutex<Control>,
 }
 
@@ -61,9 +65,14 @@ impl Eal {
             return Err(Error::AlreadyStarted);
         }
         init(arguments)?;
+        let own_folder = config.file_prefix.is_none().then(runtime_folder).flatten();
+        if let Some(folder) = &own_folder {
+            remove_left_over(folder);
+        }
         let eal = Self {
             inner: Arc::new(Inner {
                 uses_hugepages: hugepages_mb.is_some(),
+                own_folder,
                 control: Mutex::default(),
             }),
         };
@@ -154,6 +163,10 @@ impl Drop for Inner {
     fn drop(&mut self) {
         // SAFETY: every device and pool holds an `Eal`, so that none is left.
         unsafe { sys::mosaic_eal_cleanup() };
+        if let Some(folder) = &self.own_folder {
+            // It is empty, unless a driver has put something there.
+            let _ = std::fs::remove_dir(folder);
+        }
     }
 }
 
@@ -271,6 +284,49 @@ fn own_prefix() -> String {
     format!("mosaic-{}-{random:016x}", std::process::id())
 }
 
+/// The folder DPDK has made for this process.
+fn runtime_folder() -> Option<PathBuf> {
+    // SAFETY: no arguments.
+    let folder = unsafe { sys::mosaic_runtime_folder() };
+    if folder.is_null() {
+        return None;
+    }
+    // SAFETY: the text ends with a zero and lives as long as the process.
+    let folder = unsafe { CStr::from_ptr(folder) };
+    Some(PathBuf::from(OsStr::from_bytes(folder.to_bytes())))
+}
+
+/// Removes the empty folders of processes that could not do so themselves.
+fn remove_left_over(own: &Path) {
+    let Some(entries) = own
+        .parent()
+        .and_then(|parent| std::fs::read_dir(parent).ok())
+    else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let is_left_over = entry
+            .file_name()
+            .to_str()
+            .and_then(process_of)
+            .is_some_and(|process| !Path::new("/proc").join(process).exists());
+        if is_left_over {
+            // Fails where it is not empty, or another's.
+            let _ = std::fs::remove_dir(entry.path());
+        }
+    }
+}
+
+/// The process that had this prefix from [`own_prefix`].
+fn process_of(prefix: &str) -> Option<&str> {
+    let (process, random) = prefix.strip_prefix("mosaic-")?.split_once('-')?;
+    let is_ours = !process.is_empty()
+        && process.bytes().all(|byte| byte.is_ascii_digit())
+        && random.len() == 16
+        && random.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_ours.then_some(process)
+}
+
 fn init(arguments: Vec<CString>) -> Result<(), Error> {
     let shown: Vec<String> = arguments
         .iter()
@@ -334,6 +390,16 @@ mod tests {
     #[test]
     fn every_process_has_a_prefix_of_its_own() {
         assert_ne!(own_prefix(), own_prefix());
+        let process = std::process::id().to_string();
+        assert_eq!(process_of(&own_prefix()), Some(process.as_str()));
+        for other in [
+            "mosaic-x",
+            "mosaic-12-short",
+            "rte",
+            "mosaic--0123456789abcdef",
+        ] {
+            assert_eq!(process_of(other), None, "{other}");
+        }
     }
 
     #[test]

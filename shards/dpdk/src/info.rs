@@ -35,7 +35,7 @@ pub struct DeviceInfo {
     pub mtu: u16,
     /// The smallest that it can be set to.
     pub mtu_min: u16,
-    /// The largest that it can be set to.
+    /// The largest that it can be set to. Virtual devices may carry longer frames all the same.
     pub mtu_max: u16,
 }
 
@@ -78,8 +78,18 @@ impl From<&sys::MosaicDeviceInfo> for DeviceInfo {
             }),
             mtu: raw.mtu,
             mtu_min: raw.min_mtu,
-            mtu_max: raw.max_mtu,
+            mtu_max: mtu_max(raw),
         }
+    }
+}
+
+/// The largest MTU. Drivers that announce none are held by DPDK to the longest frame they announce.
+pub(crate) fn mtu_max(raw: &sys::MosaicDeviceInfo) -> u16 {
+    const HEADER_AND_CHECKSUM: u32 = 14 + 4;
+    let by_frame = raw.max_rx_packet_len.saturating_sub(HEADER_AND_CHECKSUM);
+    match u16::try_from(by_frame) {
+        Ok(by_frame) if raw.max_mtu == u16::MAX && by_frame > 0 => by_frame,
+        _ => raw.max_mtu,
     }
 }
 

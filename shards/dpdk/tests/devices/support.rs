@@ -1,11 +1,14 @@
 //! What the tests share.
 
+use std::path::Path;
 use std::sync::OnceLock;
 
 use mosaic_dpdk::{
     Device, DeviceConfig, DpdkPort, Eal, EalConfig, Hugepages, MbufBatch, Wire, factories,
 };
-use mosaic_port::{Batch, Port, PortFactory, Received};
+use mosaic_port::capture::PcapWriter;
+use mosaic_port::memory::MemoryCapture;
+use mosaic_port::{Batch, LinkType, Port, PortFactory, Received, Timestamp};
 
 /// The EAL of this process.
 pub(crate) fn eal() -> &'static Eal {
@@ -65,4 +68,36 @@ pub(crate) fn burst(port: &mut DpdkPort) -> MbufBatch {
 /// Bits of all frames.
 pub(crate) fn all(batch: &MbufBatch) -> u64 {
     u64::MAX >> (64 - batch.len())
+}
+
+/// Packet buffers of the device that are not in its pool.
+pub(crate) fn in_use(device: &Device) -> u32 {
+    device.mbufs().in_use
+}
+
+/// A frame of `len` bytes, all different in the neighbourhood and between numbers.
+pub(crate) fn bytes(number: usize, len: usize) -> Vec<u8> {
+    (0..len)
+        .map(|at| ((at * 7 + at / 256 + number * 31) % 251).to_le_bytes()[0])
+        .collect()
+}
+
+/// Writes a capture of `frames`.
+pub(crate) fn write_capture(path: &Path, frames: &[Vec<u8>]) {
+    let mut writer =
+        PcapWriter::new(Vec::new(), LinkType::ETHERNET).expect("memory takes everything");
+    for (number, frame) in (1..).zip(frames) {
+        writer
+            .write(Timestamp::from_nanos(number * 1_000_000_000), frame)
+            .expect("memory takes everything");
+    }
+    let bytes = writer.finish().expect("memory takes everything");
+    std::fs::write(path, bytes).expect("the file is written");
+}
+
+/// Reads the frames of a capture.
+pub(crate) fn read_capture(path: &Path) -> Vec<Vec<u8>> {
+    let (capture, damage) = MemoryCapture::load(path).expect("a capture");
+    assert!(damage.is_none(), "{damage:?}");
+    capture.frames().map(|frame| frame.bytes.to_vec()).collect()
 }
