@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::capture::{CaptureBatch, Chunk, Decoder, FrameDesc, Step, read_all};
-use crate::{Batch, Frame, LinkType, Port, PortError, PortFactory, Received, Timestamp};
+use crate::{
+    BURST_MAX, Batch, Frame, LinkType, Port, PortError, PortFactory, Received, Timestamp, prefetch,
+};
 
 /// A capture that lies in memory, indexed: frame by frame in any order, and as often as one likes.
 ///
@@ -194,6 +196,19 @@ impl MemoryPort {
     }
 }
 
+impl MemoryPort {
+    /// Fetches the heads of the frames that the next call will bring, while this burst is being processed.
+    #[inline]
+    fn prefetch_next_burst(&self) {
+        let following = &self.capture.index[self.next..];
+        for frame in following.iter().take(BURST_MAX) {
+            let head = self.chunk.bytes.as_ptr().wrapping_add(frame.offset);
+            prefetch(head);
+            prefetch(head.wrapping_add(64));
+        }
+    }
+}
+
 impl Port for MemoryPort {
     type Batch = CaptureBatch;
 
@@ -205,6 +220,7 @@ impl Port for MemoryPort {
         );
         let taken = batch.fill(&self.chunk, &self.capture.index[self.next..]);
         self.next += taken;
+        self.prefetch_next_burst();
         Ok(if taken == 0 {
             Received::End
         } else {

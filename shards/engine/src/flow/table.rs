@@ -1,8 +1,8 @@
 //! The flow table: bounded, never rehashed, looked up a burst at a time.
 //!
-//! Three parallel parts: an open-addressing index of one `u64` a place (at most half full, so that a look-up touches one
-//! cache line in the common case), the hot and the cold part of each flow. Memory is reserved when the table is made and
-//! touched as flows come.
+//! Two parallel parts: an open-addressing index of one `u64` a place (at most half full, so that a look-up touches one
+//! cache line in the common case), and the flows, each with its hot and its cold part on the same page of memory. Memory is
+//! reserved when the table is made and touched as flows come.
 
 use alloc::vec::Vec;
 use mosaic_port::prefetch;
@@ -17,11 +17,20 @@ pub(crate) struct FlowTable {
     /// How far the upper 32 bits of a hash are shifted to give a place in the index.
     shift: u32,
     seeds: [u64; 4],
-    hot: Vec<Hot>,
-    cold: Vec<Cold>,
+    flows: Vec<Flow>,
     free: Vec<u32>,
     flows_max: usize,
 }
+
+/// All that is kept of a flow here.
+#[derive(Debug)]
+#[repr(C)]
+struct Flow {
+    hot: Hot,
+    cold: Cold,
+}
+
+const _: () = assert!(size_of::<Flow>() == size_of::<Hot>() + size_of::<Cold>());
 
 /// A flow's place in the index: the upper half tags it (and tells its home place), the lower half is its number plus 1.
 const EMPTY: u64 = 0;
@@ -35,8 +44,7 @@ impl FlowTable {
             index: alloc::vec![EMPTY; places],
             shift: 32 - places.trailing_zeros(),
             seeds: [0, 1, 2, 3].map(|i| splitmix(seed.wrapping_add(i))),
-            hot: Vec::with_capacity(flows_max),
-            cold: Vec::with_capacity(flows_max),
+            flows: Vec::with_capacity(flows_max),
             free: Vec::new(),
             flows_max,
         }
@@ -45,16 +53,16 @@ impl FlowTable {
     /// Writes to all memory that was reserved; the table must be empty.
     pub(crate) fn prefault(&mut self) {
         self.index.fill(EMPTY);
-        self.hot
-            .resize_with(self.flows_max, || Hot::fresh(FlowKey::default()));
-        self.hot.clear();
-        self.cold.resize_with(self.flows_max, Cold::fresh);
-        self.cold.clear();
+        self.flows.resize_with(self.flows_max, || Flow {
+            hot: Hot::fresh(FlowKey::default()),
+            cold: Cold::fresh(),
+        });
+        self.flows.clear();
     }
 
     /// Flows in the table.
     pub(crate) fn len(&self) -> usize {
-        self.hot.len() - self.free.len()
+        self.flows.len() - self.free.len()
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -91,7 +99,7 @@ impl FlowTable {
             if self.index[place] >> 32 == tag(hash) {
                 let number = number(self.index[place]);
                 // Two lines: the neighbour is not fetched by itself everywhere.
-                let hot: *const Hot = &self.hot[number as usize];
+                let hot: *const Hot = &self.flows[number as usize].hot;
                 prefetch(hot);
                 prefetch(hot.cast::<u8>().wrapping_add(64));
                 return Some(number);
@@ -105,7 +113,7 @@ impl FlowTable {
     #[inline]
     pub(crate) fn find(&self, key: &FlowKey, hash: u64, candidate: Option<u32>) -> Option<u32> {
         match candidate {
-            Some(number) if self.hot[number as usize].key == *key => Some(number),
+            Some(number) if self.flows[number as usize].hot.key == *key => Some(number),
             _ => self.search(key, hash),
         }
     }
@@ -115,7 +123,7 @@ impl FlowTable {
         while self.index[place] != EMPTY {
             if self.index[place] >> 32 == tag(hash) {
                 let number = number(self.index[place]);
-                if self.hot[number as usize].key == *key {
+                if self.flows[number as usize].hot.key == *key {
                     return Some(number);
                 }
             }
@@ -132,15 +140,14 @@ impl FlowTable {
         assert!(!self.is_full(), "the caller makes room");
         let number = match self.free.pop() {
             Some(number) => {
-                cold.generation = self.cold[number as usize].generation.wrapping_add(1);
-                self.hot[number as usize] = hot;
-                self.cold[number as usize] = cold;
+                let place = &mut self.flows[number as usize];
+                cold.generation = place.cold.generation.wrapping_add(1);
+                *place = Flow { hot, cold };
                 number
             }
             None => {
-                self.hot.push(hot);
-                self.cold.push(cold);
-                u32::try_from(self.hot.len() - 1).unwrap_or(u32::MAX)
+                self.flows.push(Flow { hot, cold });
+                u32::try_from(self.flows.len() - 1).unwrap_or(u32::MAX)
             }
         };
         let mut place = self.home(tag(hash));
@@ -153,14 +160,14 @@ impl FlowTable {
 
     /// Takes flow `number` out.
     pub(crate) fn remove(&mut self, number: u32) {
-        let hash = self.hash(&self.hot[number as usize].key);
+        let hash = self.hash(&self.flows[number as usize].hot.key);
         let mut place = self.home(tag(hash));
         while self::number(self.index[place]) != number || self.index[place] == EMPTY {
             place = self.after(place);
         }
         self.close_up(place);
         // An impossible key (no family), so that a stale candidate never matches.
-        self.hot[number as usize].key = FlowKey::default();
+        self.flows[number as usize].hot.key = FlowKey::default();
         self.free.push(number);
     }
 
@@ -181,62 +188,59 @@ impl FlowTable {
 
     #[inline]
     pub(crate) fn hot(&self, number: u32) -> &Hot {
-        &self.hot[number as usize]
+        &self.flows[number as usize].hot
     }
 
     #[inline]
     pub(crate) fn hot_mut(&mut self, number: u32) -> &mut Hot {
-        &mut self.hot[number as usize]
+        &mut self.flows[number as usize].hot
     }
 
     #[inline]
     pub(crate) fn cold(&self, number: u32) -> &Cold {
-        &self.cold[number as usize]
+        &self.flows[number as usize].cold
     }
 
     #[inline]
     pub(crate) fn cold_mut(&mut self, number: u32) -> &mut Cold {
-        &mut self.cold[number as usize]
+        &mut self.flows[number as usize].cold
     }
 
     /// Both parts of a flow.
     #[inline]
     pub(crate) fn both_mut(&mut self, number: u32) -> (&mut Hot, &mut Cold) {
-        (
-            &mut self.hot[number as usize],
-            &mut self.cold[number as usize],
-        )
+        let Flow { hot, cold } = &mut self.flows[number as usize];
+        (hot, cold)
     }
 
     /// Fetches the cold part of a flow.
     #[inline]
     pub(crate) fn prefetch_cold(&self, number: u32) {
-        let cold: *const Cold = &self.cold[number as usize];
+        let cold: *const Cold = &self.flows[number as usize].cold;
         prefetch(cold);
         prefetch(cold.cast::<u8>().wrapping_add(64));
     }
 
-    /// Fetches the memory the next new flow will be written to.
+    /// Fetches the memory that the next new flow but `nth` will be written to; returns its number.
     #[inline]
-    pub(crate) fn prefetch_next(&self) {
-        let number = self
-            .free
-            .last()
-            .map_or(self.hot.len(), |number| *number as usize);
-        let hot = self.hot.as_ptr().wrapping_add(number);
-        prefetch(hot);
-        prefetch(hot.cast::<u8>().wrapping_add(64));
-        let cold = self.cold.as_ptr().wrapping_add(number).cast::<u8>();
-        for line in 0..size_of::<Cold>().div_ceil(64) {
-            prefetch(cold.wrapping_add(64 * line));
+    pub(crate) fn prefetch_new(&self, nth: u64) -> u32 {
+        let nth = usize::try_from(nth).unwrap_or(0);
+        let number = match self.free.len().checked_sub(nth + 1) {
+            Some(at) => self.free[at] as usize,
+            None => self.flows.len() + nth - self.free.len(),
+        };
+        let flow = self.flows.as_ptr().wrapping_add(number).cast::<u8>();
+        for line in 0..size_of::<Flow>() / 64 {
+            prefetch(flow.wrapping_add(64 * line));
         }
+        u32::try_from(number).unwrap_or(u32::MAX)
     }
 
     /// Numbers of all flows, in table order.
     pub(crate) fn numbers(&self) -> impl Iterator<Item = u32> + use<'_> {
         (0..)
-            .zip(&self.hot)
-            .filter(|(_, hot)| hot.key != FlowKey::default())
+            .zip(&self.flows)
+            .filter(|(_, flow)| flow.hot.key != FlowKey::default())
             .map(|(number, _)| number)
     }
 

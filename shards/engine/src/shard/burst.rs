@@ -11,8 +11,9 @@ use crate::stream::{BurstSegment, SideStore};
 /// End of a list of segments or events.
 pub(super) const END: u16 = u16::MAX;
 
-/// One side of an active flow.
+/// One side of an active flow. With few readers, all that is in use of it lies on one cache line.
 #[derive(Clone, Debug)]
+#[repr(C, align(64))]
 pub(super) struct ActiveSide {
     /// Next expected byte at the last delivery: readers that keep up stand here.
     pub(super) fresh: u64,
@@ -79,16 +80,17 @@ impl ActiveSide {
 
 /// A flow that a burst, or its removal, touches.
 #[derive(Clone, Debug)]
+#[repr(C, align(64))]
 pub(super) struct Active {
     /// Number of the flow; [`NONE`] once it was removed.
     pub(super) flow: u32,
-    pub(super) sides: [ActiveSide; 2],
     /// Time of its last packet.
     pub(super) now: Timestamp,
     /// `ConnStart` and `ConnEstablished` that are to be shown before any data.
     pub(super) beginning: [bool; 2],
     first_event: u16,
     last_event: u16,
+    pub(super) sides: [ActiveSide; 2],
 }
 
 /// An event for the end of the burst.

@@ -135,11 +135,8 @@ impl Shard {
         let mask = cold.attached;
         let number = self.table.insert(hash, hot, cold);
         self.table.hot_mut(number).set = self.monitors.intern(mask);
-        self.classes.push_back(class as usize, number);
-        if let Some(timeout) = self.timeout_ns(class) {
-            self.wheel
-                .set(number, packet.clock.saturating_add_nanos(timeout));
-        }
+        self.classes.insert(class as usize, number);
+        self.watch(number, packet.clock, self.timeout_ns(class));
         self.counters.flows_started += 1;
         if mask == 0 {
             self.count_event(Event::ConnStart);
@@ -198,14 +195,9 @@ impl Shard {
         if cold.class == class as u8 {
             return;
         }
-        let clock = hot.clock;
         let old = core::mem::replace(&mut cold.class, class as u8);
         self.classes.remove(usize::from(old), number);
-        self.classes.push_back(class as usize, number);
-        match self.timeout_ns(class) {
-            Some(timeout) => self.wheel.set(number, clock.saturating_add_nanos(timeout)),
-            None => self.wheel.cancel(number),
-        }
+        self.classes.insert(class as usize, number);
     }
 
     /// Closes a flow whose two ends expect nothing more.
@@ -222,12 +214,24 @@ impl Shard {
         });
     }
 
-    /// Makes room in a full table: the oldest of the least valuable flows goes.
+    /// Has the wheel look at a flow that was used at `clock` and has `timeout`, when that is over or earlier: after the
+    /// shortest of all timeouts its state may be another. So nothing is to be done when the state changes.
+    fn watch(&mut self, number: u32, clock: Timestamp, timeout: Option<u64>) {
+        if self.timeout_min_ns == u64::MAX {
+            return;
+        }
+        let due = clock.saturating_add_nanos(timeout.unwrap_or(u64::MAX));
+        let look = clock.max(self.clock);
+        let look = look.saturating_add_nanos(self.timeout_min_ns);
+        self.wheel.set(number, due.min(look));
+    }
+
+    /// Makes room in a full table: of the least valuable flows, one that has been there for long goes.
     fn evict(&mut self, run: &mut Run<'_>) {
-        let oldest = Class::ALL
+        let victim = Class::ALL
             .into_iter()
-            .find_map(|class| self.classes.first(class as usize));
-        if let Some(number) = oldest {
+            .find_map(|class| self.classes.victim(class as usize));
+        if let Some(number) = victim {
             self.counters.flows_evicted += 1;
             self.counters.bounds_hit += 1;
             self.remove(run, number, EndReason::Evicted);
@@ -240,16 +244,13 @@ impl Shard {
             let Some(number) = self.wheel.fire(self.clock) else {
                 return;
             };
-            let hot = self.table.hot(number);
-            let Some(timeout) = self.timeout_ns(Class::of(hot)) else {
-                continue;
-            };
-            let due = hot.clock.saturating_add_nanos(timeout);
-            if due < self.clock {
+            if self.has_expired(number, self.clock) {
                 self.remove(run, number, EndReason::Timeout);
                 self.burst.clear();
             } else {
-                self.wheel.set(number, due);
+                let hot = self.table.hot(number);
+                let (clock, timeout) = (hot.clock, self.timeout_ns(Class::of(hot)));
+                self.watch(number, clock, timeout);
             }
         }
     }

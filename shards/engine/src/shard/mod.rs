@@ -20,7 +20,7 @@ use mosaic_port::Timestamp;
 use crate::actor::{ActorId, Host, ShardContext};
 use crate::counters::Drops;
 use crate::event::{EndReason, Event, Hook, Side, Verdict};
-use crate::flow::list::Lists;
+use crate::flow::classes::Classes;
 use crate::flow::table::FlowTable;
 use crate::flow::wheel::Wheel;
 use crate::limits;
@@ -190,7 +190,7 @@ pub struct Shard {
     table: FlowTable,
     wheel: Wheel,
     /// Flows by how little they are worth, for the day the table is full.
-    classes: Lists,
+    classes: Classes,
     stores: Stores,
     burst: Burst,
     /// Layers around flows, interned; the empty ones first.
@@ -202,6 +202,32 @@ pub struct Shard {
     counters: ShardCounters,
     events: [u64; 8],
     drops: Drops,
+}
+
+/// How many packets the look-up of flows runs ahead of their processing, so that memory has time to come; and not more, or
+/// the first level of cache would lose it again.
+const LOOK_UP_AHEAD: usize = 16;
+/// The same for what is fetched once the hot part of the flow is there.
+const FETCH_AHEAD: usize = 8;
+
+/// What is known of packets before their turn comes.
+struct Ahead {
+    hashes: [u64; limits::BURST],
+    candidates: [Option<u32>; limits::BURST],
+    /// Packets so far that probably begin a flow, and flows begun before the burst.
+    new: u64,
+    begun: u64,
+}
+
+impl Default for Ahead {
+    fn default() -> Self {
+        Self {
+            hashes: [0; limits::BURST],
+            candidates: [None; limits::BURST],
+            new: 0,
+            begun: 0,
+        }
+    }
 }
 
 /// A burst on its way through the shard.
@@ -225,11 +251,10 @@ impl Shard {
         ];
         let mut table = FlowTable::new(config.flows_max, config.hash_seed);
         let mut wheel = Wheel::new(config.flows_max);
-        let mut classes = Lists::new(lifecycle::Class::COUNT, config.flows_max);
+        let classes = Classes::new(lifecycle::Class::COUNT, config.flows_max);
         if config.prefault {
             table.prefault();
             wheel.prefault();
-            classes.prefault();
         }
         Self {
             monitors: monitors::Monitors::default(),
@@ -279,43 +304,52 @@ impl Shard {
             encapsulations,
             host,
         };
-        let mut hashes = [0; limits::BURST];
-        let mut candidates = [None; limits::BURST];
-        for (packet, hash) in packets.iter().zip(&mut hashes) {
+        let mut ahead = Ahead {
+            begun: self.counters.flows_started,
+            ..Ahead::default()
+        };
+        for (packet, hash) in packets.iter().zip(&mut ahead.hashes) {
             *hash = self.table.hash(&packet.key);
             self.table.prefetch_index(*hash);
         }
-        for (hash, candidate) in hashes.iter().zip(&mut candidates).take(packets.len()) {
-            *candidate = self.table.candidate(*hash);
-        }
-        self.prefetch_rare(packets, &candidates);
-        for (i, (hash, candidate)) in hashes
-            .iter()
-            .zip(candidates)
-            .take(packets.len())
-            .enumerate()
-        {
-            self.handle_packet(&mut run, i, *hash, candidate);
+        for i in 0..packets.len() + LOOK_UP_AHEAD {
+            if i < packets.len() {
+                ahead.candidates[i] = self.table.candidate(ahead.hashes[i]);
+            }
+            if let Some(i) = i.checked_sub(LOOK_UP_AHEAD - FETCH_AHEAD)
+                && i < packets.len()
+            {
+                match ahead.candidates[i] {
+                    Some(number) => self.prefetch_rare(&packets[i], number),
+                    None => self.prefetch_new(&mut ahead),
+                }
+            }
+            if let Some(i) = i.checked_sub(LOOK_UP_AHEAD) {
+                self.handle_packet(&mut run, i, ahead.hashes[i], ahead.candidates[i]);
+            }
         }
         self.end_burst(&mut run);
     }
 
-    /// Fetches what the packets that are not ordinary will touch besides the hot part of their flow.
+    /// Fetches what the first packet of a flow will touch.
     #[inline]
-    fn prefetch_rare(&self, packets: &[Packet], candidates: &[Option<u32>]) {
-        for (packet, candidate) in packets.iter().zip(candidates) {
-            let Some(number) = *candidate else {
-                self.table.prefetch_next();
-                continue;
-            };
-            let touches_links = begins_or_ends(packet);
-            if touches_links || !self.table.hot(number).is_ordinary() {
-                self.table.prefetch_cold(number);
-            }
-            if touches_links {
-                self.classes.prefetch(number);
-                self.wheel.prefetch(number);
-            }
+    fn prefetch_new(&self, ahead: &mut Ahead) {
+        let begun = self.counters.flows_started - ahead.begun;
+        let number = self.table.prefetch_new(ahead.new.saturating_sub(begun));
+        self.wheel.prefetch(number);
+        ahead.new += 1;
+    }
+
+    /// Fetches what a packet that is not ordinary will touch besides the hot part of its flow.
+    #[inline]
+    fn prefetch_rare(&self, packet: &Packet, number: u32) {
+        let changes_class = begins_or_ends(packet);
+        if changes_class || !self.table.hot(number).is_ordinary() {
+            self.table.prefetch_cold(number);
+        }
+        if changes_class {
+            self.classes
+                .prefetch(lifecycle::Class::Closed as usize, number);
         }
     }
 

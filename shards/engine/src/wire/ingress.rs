@@ -15,6 +15,8 @@ use crate::counters::{Drops, IngressCounters};
 use crate::event::Filter;
 
 const CACHE_LINE: usize = 64;
+/// How many frames the fetching of heads runs ahead of their parsing.
+const FETCH_AHEAD: usize = 16;
 
 /// Whether checksums of IPv4, TCP and UDP are checked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -128,12 +130,16 @@ impl Ingress {
         self.reset(parsed);
         let frames = batch.len().min(BURST_MAX);
         parsed.packets.reserve(frames);
-        for index in 0..frames {
+        let fetch_head = |index: usize| {
             let start = batch.frame(index).bytes.as_ptr();
             prefetch(start);
             prefetch(start.wrapping_add(CACHE_LINE));
-        }
+        };
+        (0..frames.min(FETCH_AHEAD)).for_each(fetch_head);
         for (number, index) in (0_u8..).zip(0..frames) {
+            if index + FETCH_AHEAD < frames {
+                fetch_head(index + FETCH_AHEAD);
+            }
             let frame = batch.frame(index);
             self.counters.received_frames += 1;
             self.counters.received_bytes += u64::from(frame.wire_len);
