@@ -389,16 +389,47 @@ mod tests {
             .map_err(|error| error.to_string())
     }
 
+    /// The `number`th example of the module's documentation.
+    fn documented(number: usize) -> String {
+        let text: String = include_str!("mod.rs")
+            .lines()
+            .filter_map(|line| line.strip_prefix("//!"))
+            .map(|line| line.trim_start().to_owned() + "\n")
+            .collect();
+        let example = text.split("```toml\n").nth(number).unwrap();
+        example.split("```").next().unwrap().to_owned()
+    }
+
+    /// What the documentation shows works, and has every key.
+    #[test]
+    fn the_documented_wire_is_read() {
+        let plan = read(&documented(2)).unwrap();
+        let wire = &plan.live.wires[0];
+        let names: Vec<_> = plan.live.ports_of(wire).map(|port| &port.name).collect();
+        assert_eq!(names, ["left", "right"]);
+        assert_eq!(
+            *wire,
+            crate::config::WirePlan::new(0, Some(1)),
+            "the documented policies are the defaults"
+        );
+        let keys = include_str!("wires.rs").split("mod tests").next().unwrap();
+        let keys = keys.lines().filter_map(|line| {
+            let (key, kind) = line.strip_prefix("    ")?.split_once(": ")?;
+            (kind.starts_with("Option<") && kind.ends_with(',')).then_some(key)
+        });
+        let mut seen = 0;
+        for key in keys.filter(|key| *key != "port") {
+            seen += 1;
+            let shown = format!("\n{key} = ");
+            assert!(documented(2).contains(&shown), "{key} is not documented");
+        }
+        assert!(seen >= 15, "{seen} keys");
+    }
+
     /// The example of the module's documentation is one that works, and is complete.
     #[test]
     fn the_documented_file_is_read() {
-        let documented: String = include_str!("mod.rs")
-            .lines()
-            .skip_while(|line| *line != "//! ```toml")
-            .skip(1)
-            .take_while(|line| *line != "//! ```")
-            .map(|line| line.trim_start_matches("//!").trim_start().to_owned() + "\n")
-            .collect();
+        let documented = documented(1);
         let plan = read(&documented).unwrap();
         assert_eq!(plan.captures.len(), 2);
         assert_eq!(plan.shards, 2);
