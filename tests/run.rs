@@ -1,20 +1,35 @@
 //! `mosaic run` as a user runs it: configurations, devices that need no hardware, signals, what stands on which output.
 //!
 //! Where mosaic was built without the feature `dpdk`, tests with devices say that they were skipped.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, its helpers too"
+)]
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The longest that anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Tries, 50 ms each, within which everything here happens on a busy machine.
+const PATIENCE: u32 = 600;
+
+/// Asks again and again until there is an answer.
+fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    for _ in 0..PATIENCE {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("{what} does not happen");
+}
 
 fn capture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -91,22 +106,25 @@ impl Running {
             .stderr(Stdio::piped())
             .spawn()
             .expect("mosaic runs");
-        let mut rest = BufReader::new(child.stderr.take().unwrap());
-        let mut introduction = Vec::new();
-        loop {
+        let rest = BufReader::new(child.stderr.take().unwrap());
+        let mut running = Self {
+            child,
+            introduction: Vec::new(),
+            address: String::new(),
+            rest,
+        };
+        while running.address.is_empty() {
             let mut line = String::new();
-            let read = rest.read_line(&mut line).unwrap();
-            assert!(read > 0, "it ended: {introduction:?}");
-            if let Some(address) = line.trim().strip_prefix("mosaic: metrics at http://") {
-                return Self {
-                    child,
-                    introduction,
-                    address: address.trim_end_matches("/metrics").to_owned(),
-                    rest,
-                };
+            let read = running.rest.read_line(&mut line).unwrap();
+            assert!(read > 0, "it ended: {:?}", running.introduction);
+            match line.trim().strip_prefix("mosaic: metrics at http://") {
+                Some(address) => address
+                    .trim_end_matches("/metrics")
+                    .clone_into(&mut running.address),
+                None => running.introduction.push(line),
             }
-            introduction.push(line);
         }
+        running
     }
 
     /// Every value that is served, by name and labels.
@@ -131,18 +149,12 @@ impl Running {
 
     /// Waits until `metric` (name and labels) is at least `value`.
     fn wait_for(&self, metric: &str, value: f64) -> BTreeMap<String, f64> {
-        let began = Instant::now();
-        loop {
+        let what = format!("that {metric} reaches {value}");
+        eventually(&what, || {
             let metrics = self.metrics();
-            if metrics.get(metric).is_some_and(|now| *now >= value) {
-                return metrics;
-            }
-            assert!(
-                began.elapsed() < PATIENCE,
-                "{metric} does not reach {value}: {metrics:#?}"
-            );
-            std::thread::sleep(Duration::from_millis(50));
-        }
+            let reached = metrics.get(metric).is_some_and(|now| *now >= value);
+            reached.then_some(metrics)
+        })
     }
 
     /// Sends SIGINT or another signal, and waits for the end.
@@ -152,10 +164,24 @@ impl Running {
             .status()
             .unwrap();
         assert!(sent.success());
-        let mut stderr = Vec::new();
-        self.rest.read_to_end(&mut stderr).unwrap();
-        let output = self.child.wait_with_output().unwrap();
-        Output { stderr, ..output }
+        let mut output = Output {
+            status: ExitStatus::default(),
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+        };
+        self.rest.read_to_end(&mut output.stderr).unwrap();
+        let mut stdout = self.child.stdout.take().unwrap();
+        stdout.read_to_end(&mut output.stdout).unwrap();
+        output.status = self.child.wait().unwrap();
+        output
+    }
+}
+
+/// A test that fails leaves nothing behind that polls for ever.
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -347,7 +373,6 @@ fn a_live_port_gives_the_records_of_a_replay() {
 }
 
 /// Number of packets of a little-endian pcap file.
-#[expect(clippy::cast_precision_loss, reason = "a small capture")]
 fn frames_of(pcap: &[u8]) -> f64 {
     let mut at = 24;
     let mut frames = 0_u32;
@@ -369,11 +394,10 @@ fn records_are_written_as_flows_end() {
     let log = config.file("conn.jsonl");
     let running = Running::start(config.command().arg("--conn-log").arg(&log));
     running.wait_for("mosaic_flows_removed_total{shard=\"0\"}", 1.0);
-    let began = Instant::now();
-    while fs::read_to_string(&log).unwrap().is_empty() {
-        assert!(began.elapsed() < PATIENCE, "nothing was written");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    eventually("that something is written", || {
+        let text = fs::read_to_string(&log).unwrap();
+        (!text.is_empty()).then_some(())
+    });
     assert!(running.end("TERM").status.success());
 }
 
@@ -466,11 +490,10 @@ fn the_builder_runs_a_live_configuration() {
         .start()
         .unwrap();
     assert_eq!(runtime.ports().about().ports[0].driver, "net_null");
-    let began = Instant::now();
-    while runtime.snapshot().ports[0].received_frames == 0 {
-        assert!(began.elapsed() < PATIENCE);
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    eventually("that a frame is received", || {
+        let received = runtime.snapshot().ports[0].received_frames;
+        (received > 0).then_some(())
+    });
     runtime.stop();
     let report = runtime.wait().unwrap();
     assert!(report.snapshot().is_balanced());

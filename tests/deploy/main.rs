@@ -1,6 +1,10 @@
 //! The files for containers and services: that they are in order, and that mosaic works within them.
 //!
 //! What cannot be tried on a machine (no root, no libseccomp, no systemd) says that it was skipped.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, its helpers too"
+)]
 
 use std::collections::BTreeSet;
 use std::fs;
