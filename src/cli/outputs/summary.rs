@@ -199,9 +199,7 @@ impl Summary<'_> {
 /// What was lost because a bound was hit, a line each: results are then not what they would be without the bound.
 pub(super) fn bounds_hit(figures: &Snapshot, words: Words) -> Vec<String> {
     let (counters, ingress, drops) = (figures.counters(), figures.ingress(), figures.drops());
-    let ports = |part: fn(&PortFigures) -> u64| figures.ports.iter().map(part).sum::<u64>();
-    let mut lines = Vec::new();
-    for (times, what, options, keys) in [
+    let bounds = [
         (
             counters.flows_evicted,
             "flows were pushed out of the full flow table",
@@ -244,30 +242,42 @@ pub(super) fn bounds_hit(figures: &Snapshot, words: Words) -> Vec<String> {
             "",
             "",
         ),
+    ];
+    let bounds = bounds.into_iter().chain(port_bounds(&figures.ports));
+    let line = |(times, what, options, keys): Bound| {
+        let hint = match words {
+            Words::Options => options,
+            Words::Keys => keys,
+        };
+        let times = HumanCount(times);
+        if hint.is_empty() {
+            format!("{times} {what}")
+        } else {
+            format!("{times} {what} ({hint})")
+        }
+    };
+    bounds.filter(|(times, ..)| *times > 0).map(line).collect()
+}
+
+/// How often, what happened, and the remedies as options and as keys.
+type Bound = (u64, &'static str, &'static str, &'static str);
+
+fn port_bounds(ports: &[PortFigures]) -> [Bound; 2] {
+    let sum = |part: fn(&PortFigures) -> u64| ports.iter().map(part).sum();
+    [
         (
-            ports(|port| port.missed_frames),
+            sum(|port| port.missed_frames),
             "frames were missed by ports whose queues were full",
             "",
             "shards, rx_descriptors",
         ),
         (
-            ports(|port| port.no_buffer_frames),
+            sum(|port| port.no_buffer_frames),
             "frames found no buffer",
             "",
             "mbufs",
         ),
-    ] {
-        let hint = match words {
-            Words::Options => options,
-            Words::Keys => keys,
-        };
-        match (times, hint) {
-            (0, _) => {}
-            (_, "") => lines.push(format!("{} {what}", HumanCount(times))),
-            _ => lines.push(format!("{} {what} ({hint})", HumanCount(times))),
-        }
-    }
-    lines
+    ]
 }
 
 /// A reason of [`Drops`](mosaic_engine::counters::Drops) in words.
