@@ -310,7 +310,12 @@ impl Cold {
         } else {
             letter.to_ascii_lowercase()
         };
-        if !self.history.contains(letter) {
+        // Only a few bytes: a search that is made for long strings takes longer.
+        if !self
+            .history
+            .bytes()
+            .any(|noted| char::from(noted) == letter)
+        {
             // Nine kinds and two sides fit; a full history would only leave letters out.
             let _ = self.history.try_push(letter);
         }

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use mosaic_port::Timestamp;
 
-use crate::event::Event;
+use crate::event::{Event, Side};
 use crate::flow::entry::NONE;
 use crate::limits::MONITORS;
 use crate::stream::{BurstSegment, SideStore};
@@ -11,9 +11,8 @@ use crate::stream::{BurstSegment, SideStore};
 /// End of a list of segments or events.
 pub(super) const END: u16 = u16::MAX;
 
-/// One side of an active flow. With few readers, all that is in use of it lies on one cache line.
+/// One side of an active flow.
 #[derive(Clone, Debug)]
-#[repr(C, align(64))]
 pub(super) struct ActiveSide {
     /// Next expected byte at the last delivery: readers that keep up stand here.
     pub(super) fresh: u64,
@@ -23,51 +22,9 @@ pub(super) struct ActiveSide {
     pub(super) grew: bool,
     /// Readers that have peeked since the last delivery, a bit each.
     peeked: u16,
-    /// Where those stand.
-    positions: [u64; MONITORS],
 }
 
 impl ActiveSide {
-    /// Where a reader stands.
-    #[inline]
-    pub(super) fn position(&self, reader: u8, store: Option<&SideStore>) -> u64 {
-        let bit = 1 << reader;
-        if self.peeked & bit != 0 {
-            return self.positions[usize::from(reader)];
-        }
-        match store {
-            Some(store) if store.laggards & bit != 0 => store.positions[usize::from(reader)],
-            _ => self.fresh,
-        }
-    }
-
-    #[inline]
-    pub(super) fn set_position(&mut self, reader: u8, position: u64) {
-        self.peeked |= 1 << reader;
-        self.positions[usize::from(reader)] = position;
-    }
-
-    /// Bytes below `floor` that a reader has yet to read. There may be holes only below `fresh`, and all that is unread there is
-    /// held.
-    pub(super) fn unread_below(&self, floor: u64, reader: u8, store: Option<&SideStore>) -> u64 {
-        let position = self.position(reader, store);
-        if position >= floor {
-            return 0;
-        }
-        let held = store.map_or(0, |store| {
-            store.held_between(position, floor.min(self.fresh))
-        });
-        held + floor.saturating_sub(self.fresh.max(position))
-    }
-
-    /// Whether every one of `readers` has peeked up to `next`.
-    #[inline]
-    pub(super) fn all_read(&self, readers: u16, next: u64) -> bool {
-        readers & !self.peeked == 0
-            && super::monitors::members(readers)
-                .all(|reader| self.positions[usize::from(reader)] == next)
-    }
-
     /// Everything up to `next` is delivered: what comes now is fresh.
     pub(super) fn settle(&mut self, next: u64) {
         self.fresh = next;
@@ -78,7 +35,7 @@ impl ActiveSide {
     }
 }
 
-/// A flow that a burst, or its removal, touches.
+/// A flow that a burst, or its removal, touches: one cache line, and one for each side that has readers.
 #[derive(Clone, Debug)]
 #[repr(C, align(64))]
 pub(super) struct Active {
@@ -91,6 +48,63 @@ pub(super) struct Active {
     first_event: u16,
     last_event: u16,
     pub(super) sides: [ActiveSide; 2],
+    /// Where the readers stand that have peeked, by side and reader.
+    positions: [[u64; MONITORS]; 2],
+}
+
+const _: () = assert!(core::mem::offset_of!(Active, positions) <= 64);
+
+impl Active {
+    /// Where a reader stands on `side`.
+    #[inline]
+    pub(super) fn position(&self, side: Side, reader: u8, store: Option<&SideStore>) -> u64 {
+        let (half, bit) = (&self.sides[side as usize], 1 << reader);
+        if half.peeked & bit != 0 {
+            return self.positions[side as usize][usize::from(reader)];
+        }
+        match store {
+            Some(store) if store.laggards & bit != 0 => store.positions[usize::from(reader)],
+            _ => half.fresh,
+        }
+    }
+
+    #[inline]
+    pub(super) fn set_position(&mut self, side: Side, reader: u8, position: u64) {
+        self.sides[side as usize].peeked |= 1 << reader;
+        self.positions[side as usize][usize::from(reader)] = position;
+    }
+
+    /// Bytes of `side` below `floor` that a reader has yet to read. There may be holes only below `fresh`, and all that is
+    /// unread there is held.
+    pub(super) fn unread_below(
+        &self,
+        side: Side,
+        floor: u64,
+        reader: u8,
+        store: Option<&SideStore>,
+    ) -> u64 {
+        let position = self.position(side, reader, store);
+        if position >= floor {
+            return 0;
+        }
+        let fresh = self.sides[side as usize].fresh;
+        let held = store.map_or(0, |store| store.held_between(position, floor.min(fresh)));
+        held + floor.saturating_sub(fresh.max(position))
+    }
+
+    /// What was the client's is the server's, and the other way round.
+    pub(super) fn swap_sides(&mut self) {
+        self.sides.swap(0, 1);
+        self.positions.swap(0, 1);
+    }
+
+    /// Whether every one of `readers` has peeked up to `next` on `side`.
+    #[inline]
+    pub(super) fn all_read(&self, side: Side, readers: u16, next: u64) -> bool {
+        readers & !self.sides[side as usize].peeked == 0
+            && super::monitors::members(readers)
+                .all(|reader| self.positions[side as usize][usize::from(reader)] == next)
+    }
 }
 
 /// An event for the end of the burst.
@@ -120,7 +134,6 @@ impl Burst {
                 last_segment: END,
                 grew: false,
                 peeked: 0,
-                positions: [0; MONITORS],
             };
             self.actives.push(Active {
                 flow,
@@ -129,6 +142,7 @@ impl Burst {
                 beginning: [false; 2],
                 first_event: END,
                 last_event: END,
+                positions: [[0; MONITORS]; 2],
             });
         }
         let active = &mut self.actives[usize::from(slot)];

@@ -250,7 +250,8 @@ impl FlowContext<'_> {
         }
         let taken = read(Chunks::new(self.sources(side), position, end))
             .min(usize::try_from(end - position).unwrap_or(usize::MAX));
-        self.active.sides[side as usize].set_position(self.monitor, position + taken as u64);
+        self.active
+            .set_position(side, self.monitor, position + taken as u64);
         Ok(taken)
     }
 
@@ -320,12 +321,11 @@ impl FlowContext<'_> {
     #[inline]
     fn unread_span(&self, side: Side) -> (u64, u64) {
         let store = self.store(side);
-        let active = &self.active.sides[side as usize];
         let next = self.hot.half(side).next;
-        let position = active.position(self.monitor, store);
+        let position = self.active.position(side, self.monitor, store);
         self.sources(side).span(Reader {
             position,
-            fresh: active.fresh,
+            fresh: self.active.sides[side as usize].fresh,
             next,
         })
     }

@@ -145,9 +145,9 @@ impl Shard {
         let next = hot.half(side).next;
         let set = self.monitors.set(hot.set);
         let stateless = !hot.has(Flags::STORED, side);
-        let active = &mut active.sides[side as usize];
-        if stateless && (!active.grew || set.retain == 0 && active.all_read(set.readers, next)) {
-            active.settle(next);
+        let grew = active.sides[side as usize].grew;
+        if stateless && (!grew || set.retain == 0 && active.all_read(side, set.readers, next)) {
+            active.sides[side as usize].settle(next);
             return;
         }
         self.warn_laggards(run, slot, side);
@@ -162,8 +162,8 @@ impl Shard {
         let readers = self.monitors.set(self.table.hot(flow).set).readers;
         for reader in members(readers) {
             let store = self.store(flow, side);
-            let len = self.burst.actives[usize::from(slot)].sides[side as usize]
-                .unread_below(floor, reader, store);
+            let active = &self.burst.actives[usize::from(slot)];
+            let len = active.unread_below(side, floor, reader, store);
             if len == 0 {
                 continue;
             }
@@ -187,7 +187,6 @@ impl Shard {
         let (hot, cold) = self.table.both_mut(flow);
         let next = hot.half(side).next;
         let set = self.monitors.set(hot.set);
-        let active = &mut active.sides[side as usize];
         let rare = cold.half_mut(side);
         if rare.store == NONE {
             rare.store = self.stores.take();
@@ -199,9 +198,9 @@ impl Shard {
         let mut keep_from = next.saturating_sub(u64::from(set.retain)).max(floor);
         let mut laggards = 0;
         for reader in members(set.readers) {
-            let mut position = active.position(reader, Some(store));
+            let mut position = active.position(side, reader, Some(store));
             if position < floor {
-                let lost = active.unread_below(floor, reader, Some(store));
+                let lost = active.unread_below(side, floor, reader, Some(store));
                 store.lost[usize::from(reader)] += lost;
                 self.counters.overrun_bytes += lost;
                 self.counters.bounds_hit += 1;
@@ -213,7 +212,7 @@ impl Shard {
         }
         store.laggards = laggards;
 
-        let mut at = active.first_segment;
+        let mut at = active.sides[side as usize].first_segment;
         while let Some(segment) = self.burst.segments.get(usize::from(at)) {
             at = segment.next;
             let skip = keep_from
@@ -240,7 +239,7 @@ impl Shard {
             }
         }
         store.release_before(blocks, keep_from);
-        active.settle(next);
+        active.sides[side as usize].settle(next);
         if store.is_idle() {
             self.drop_store(flow, side);
         }

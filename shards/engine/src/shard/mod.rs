@@ -472,12 +472,18 @@ impl Shard {
     }
 
     /// Shows a packet to those who asked for it at `hook`.
+    #[inline]
     fn packet_hook(&mut self, run: &mut Run<'_>, slot: u8, i: usize, sender: Side, hook: Hook) {
         let flow = self.burst.actives[usize::from(slot)].flow;
-        let set = self.monitors.set(self.table.hot(flow).set);
-        if !set.packets[hook as usize] {
-            return;
+        if self.monitors.set(self.table.hot(flow).set).packets[hook as usize] {
+            self.show_packet(run, slot, i, sender, hook);
         }
+    }
+
+    #[inline(never)]
+    fn show_packet(&mut self, run: &mut Run<'_>, slot: u8, i: usize, sender: Side, hook: Hook) {
+        let flow = self.burst.actives[usize::from(slot)].flow;
+        let set = self.monitors.set(self.table.hot(flow).set);
         for monitor in monitors::members(set.mask) {
             let asked = self.monitors.get(monitor);
             if !asked.packets[hook as usize] {
@@ -500,8 +506,18 @@ impl Shard {
 
     /// Counts an event, shows it to those who asked for it at `hook`, and keeps it for those who asked for it at the end of
     /// the burst.
+    #[inline]
     fn raise(&mut self, run: &mut Run<'_>, slot: u8, event: Event, hook: Hook) {
         self.count_event(event);
+        let flow = self.burst.actives[usize::from(slot)].flow;
+        let asked = &self.monitors.set(self.table.hot(flow).set).events;
+        if (asked[hook as usize] | asked[Hook::End as usize]).contains(event.set()) {
+            self.raise_to_some(run, slot, event, hook);
+        }
+    }
+
+    #[inline(never)]
+    fn raise_to_some(&mut self, run: &mut Run<'_>, slot: u8, event: Event, hook: Hook) {
         self.show(run, slot, event, hook);
         let flow = self.burst.actives[usize::from(slot)].flow;
         if self.monitors.set(self.table.hot(flow).set).events[Hook::End as usize]

@@ -238,7 +238,7 @@ impl Shard {
             hot.halves.swap(0, 1);
             cold.halves.swap(0, 1);
             cold.troubles.swap(0, 1);
-            self.burst.actives[usize::from(slot)].sides.swap(0, 1);
+            self.burst.actives[usize::from(slot)].swap_sides();
         }
         cold.client_by = super::context::ClientBy::Syn;
         hot.states = [State::Closed, State::Listen];
