@@ -40,6 +40,9 @@ pub enum Error {
     /// `mosaic replay` was given a configuration with live ports and no capture.
     #[error("the configuration names live ports, which `mosaic run` watches: name a capture")]
     NotForReplay,
+    /// A plan that a program made has a wire with a port that is not there.
+    #[error("a wire names port number {0}, which the plan does not have")]
+    UnknownPort(usize),
     /// A device cannot be used.
     #[cfg(feature = "dpdk")]
     #[error(transparent)]

@@ -313,6 +313,20 @@ fn sigint_and_sigterm_drain_and_report() {
     }
 }
 
+/// A port on which nothing ever comes ends as well.
+#[test]
+fn an_idle_port_drains() {
+    if !has_dpdk() {
+        return;
+    }
+    let config = Config::new(&tap("net_ring0"));
+    let running = Running::start(&mut config.command());
+    assert!(running.introduction.concat().contains("net_ring"));
+    let output = running.end("TERM");
+    assert!(output.status.success(), "{output:?}");
+    assert!(text(&output.stdout).contains("no flows"), "{output:?}");
+}
+
 /// What of a record does not depend on when it happened.
 fn essence(record: &str) -> String {
     let record: Value = serde_json::from_str(record).unwrap();

@@ -6,12 +6,12 @@ use mosaic_dpdk::{Device, DeviceConfig, Eal, EalConfig, Rss, Wire};
 
 use super::{About, PortFigures, PortInfo, Ports};
 use crate::config::{Hugepages, LivePlan, PortPlan};
-use crate::{Builder, Result, Runtime};
+use crate::{Builder, Error, Result, Runtime};
 
 /// Opens what the builder's plan names and starts its shards on it.
 ///
 /// # Errors
-/// [`Error::Dpdk`](crate::Error::Dpdk), or as with shards on captures.
+/// [`Error::Dpdk`], or as with shards on captures.
 pub(crate) fn start(builder: Builder) -> Result<Runtime> {
     let (plan, shards) = (&builder.plan.live, builder.plan.shards);
     let eal = Eal::start(&eal_config(plan))?;
@@ -21,14 +21,17 @@ pub(crate) fn start(builder: Builder) -> Result<Runtime> {
         .iter()
         .map(open)
         .collect::<std::result::Result<Vec<_>, _>>()?;
-    let wires: Vec<_> = plan
+    let device = |port: usize| devices.get(port).cloned().ok_or(Error::UnknownPort(port));
+    let wires = plan
         .wires
         .iter()
-        .map(|wire| Wire {
-            a: devices[wire.a].clone(),
-            b: wire.b.map(|b| devices[b].clone()),
+        .map(|wire| {
+            Ok(Wire {
+                a: device(wire.a)?,
+                b: wire.b.map(device).transpose()?,
+            })
         })
-        .collect();
+        .collect::<Result<Vec<_>>>()?;
     let ports = ports(plan, &eal, devices);
     let factories = mosaic_dpdk::factories(&wires, shards);
     Ok(builder.start_on(factories)?.with_ports(ports))
@@ -145,5 +148,10 @@ mod tests {
             ..port("c", "net_null1")
         };
         assert_eq!(device_config(&one, 3).queues, 1);
+        let many = PortPlan {
+            queues: Some(8),
+            ..port("d", "net_null2")
+        };
+        assert_eq!(device_config(&many, 3).queues, 3, "one for each shard");
     }
 }

@@ -27,7 +27,7 @@
 //!
 //! # Containers
 //!
-//! The default seccomp profiles of container engines forbid io_uring. `examples/deploy/seccomp.json` allows what mosaic
+//! The default seccomp profiles of present container engines forbid io_uring. `examples/deploy/seccomp.json` allows what mosaic
 //! and DPDK use and nothing else; `net_af_xdp` needs `bpf` and `AF_XDP` (44) in addition.
 //!
 //! ```text
@@ -56,4 +56,4 @@
 //! # Starting again
 //!
 //! A process that was killed leaves nothing that a new one minds: packet buffers have no files, and the kernel takes devices
-//! back. `Restart=on-failure` is enough.
+//! back. At most an empty folder stays below `/run/dpdk`, or below `XDG_RUNTIME_DIR`. `Restart=on-failure` is enough.
