@@ -20,7 +20,7 @@ use crate::{Error, Result, Runtime, filter};
 #[derive(Clone, Debug, Default)]
 #[must_use = "nothing runs until `run` or `start` is called"]
 pub struct Builder {
-    plan: Plan,
+    pub(crate) plan: Plan,
     actors: Vec<ActorSpec>,
 }
 
@@ -52,9 +52,10 @@ impl Builder {
         self
     }
 
-    /// Number of shards, 1 to 128; 1 by default.
+    /// Number of shards, 1 to 128; 1 by default. Cores named before no longer count.
     pub fn shards(mut self, shards: u16) -> Self {
         self.plan.shards = shards;
+        self.plan.cores.clear();
         self
     }
 
@@ -111,7 +112,7 @@ impl Builder {
         Ok(self)
     }
 
-    /// Starts, waits until the captures end or SIGINT or SIGTERM comes, lets the shards process what they have, and ends
+    /// Starts, waits until the captures end (live ports never do) or SIGINT or SIGTERM comes, lets the shards process what they have, and ends
     /// every flow. A second signal ends the process at once.
     ///
     /// # Errors
@@ -130,11 +131,15 @@ impl Builder {
     /// Starts the shards and returns; they run on their own threads.
     ///
     /// # Errors
-    /// [`Error::NoSource`], [`Error::Setting`], or [`Error::Runtime`], which covers captures that cannot be opened and
-    /// actors that cannot start.
+    /// [`Error::NoSource`], [`Error::TwoSources`], [`Error::Setting`], or [`Error::Runtime`], which covers captures that
+    /// cannot be opened and actors that cannot start. Where live ports are configured, [`Error::NoDpdk`] without the cargo
+    /// feature `dpdk`, and whatever keeps a device from being used.
     pub fn start(self) -> Result<Runtime> {
-        if self.plan.captures.is_empty() {
-            return Err(Error::NoSource);
+        match (self.plan.captures.is_empty(), self.plan.live.is_empty()) {
+            (true, true) => return Err(Error::NoSource),
+            (false, false) => return Err(Error::TwoSources),
+            (true, false) => return crate::live::start(self),
+            (false, true) => {}
         }
         let captures = CaptureFactory::new(self.plan.captures.clone());
         self.start_on(vec![Some(Box::new(captures))])
@@ -151,6 +156,7 @@ impl Builder {
     {
         let Plan {
             shards,
+            cores,
             idle,
             pin,
             on_panic,
@@ -171,6 +177,7 @@ impl Builder {
             actors: self.actors,
             idle,
             pin,
+            cores,
             on_panic,
             ..Shards::new(shards, wire, shard)
         };

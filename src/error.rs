@@ -29,8 +29,24 @@ pub enum Error {
     #[error(transparent)]
     Filter(#[from] FilterError),
     /// Neither the builder nor the configuration names a source of packets.
-    #[error("no source of packets: name a capture")]
+    #[error("no source of packets: name a capture, or a port and a wire")]
     NoSource,
+    /// Both captures and live ports are named.
+    #[error("packets come from captures or from ports, not from both")]
+    TwoSources,
+    /// Ports are configured, but there is nothing to open them with.
+    #[error("this mosaic was built without DPDK, which ports need: build with `--features dpdk`")]
+    NoDpdk,
+    /// `mosaic replay` was given a configuration with live ports and no capture.
+    #[error("the configuration names live ports, which `mosaic run` watches: name a capture")]
+    NotForReplay,
+    /// A plan that a program made has a wire with a port that is not there.
+    #[error("a wire names port number {0}, which the plan does not have")]
+    UnknownPort(usize),
+    /// A device cannot be used.
+    #[cfg(feature = "dpdk")]
+    #[error(transparent)]
+    Dpdk(#[from] mosaic_dpdk::Error),
     /// The shards could not start.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),

@@ -1,6 +1,6 @@
 //! A networking stack for stateful middleboxes.
 //!
-//! Packets from captures (and, later, network cards) are decapsulated, spread over *shards* by the flow they belong to,
+//! Packets from captures or network cards are decapsulated, spread over *shards* by the flow they belong to,
 //! tracked and reassembled by two emulated TCP stacks a flow; *actors* see events and bytes. A whole program:
 //!
 //! ```no_run
@@ -44,6 +44,7 @@
 //! | [`filter`] | pcap-filter expressions |
 //! | [`records`] | the connection log |
 //! | [`metrics`] | figures for Prometheus |
+//! | [`live`] | ports on network cards |
 //! | [`control`] | signals |
 //! | [`cli`] | the `mosaic` command |
 //! | [`manual`] | how it all fits together, page by page |
@@ -55,6 +56,7 @@ pub mod config;
 pub mod control;
 mod error;
 pub mod filter;
+pub mod live;
 pub mod manual;
 pub mod metrics;
 pub mod records;
@@ -62,6 +64,7 @@ mod runtime;
 
 pub use builder::Builder;
 pub use error::{Error, Result};
+pub use live::PortFigures;
 pub use mosaic_runtime::{Handle, ShardReport, ShardSnapshot};
 pub use runtime::{HandOver, Report, Runtime, Snapshot};
 

@@ -7,6 +7,7 @@ use mosaic_engine::shard::ShardCounters;
 use mosaic_port::PortError;
 use mosaic_runtime::{ActorPanics, Handle, Running, ShardReport, ShardSnapshot};
 
+use crate::live::{PortFigures, Ports};
 use crate::{Builder, Error, Result};
 
 /// Shards that run. Dropping it stops them without waiting.
@@ -14,6 +15,7 @@ use crate::{Builder, Error, Result};
 #[must_use = "dropping it stops the shards"]
 pub struct Runtime {
     running: Running,
+    ports: Ports,
 }
 
 impl Runtime {
@@ -23,13 +25,37 @@ impl Runtime {
     }
 
     pub(crate) fn new(running: Running) -> Self {
-        Self { running }
+        Self {
+            running,
+            ports: Ports::default(),
+        }
     }
 
-    /// The figures each shard published last.
+    /// Watches `ports` as well, and keeps them open until everything is reported.
+    #[cfg(feature = "dpdk")]
+    pub(crate) fn with_ports(self, ports: Ports) -> Self {
+        Self { ports, ..self }
+    }
+
+    /// The live ports; none where packets come from captures.
+    pub fn ports(&self) -> &Ports {
+        &self.ports
+    }
+
+    /// What [`snapshot`](Self::snapshot) gives, for another thread.
+    pub fn watch(&self) -> impl Fn() -> Snapshot + Send + use<> {
+        let (handle, ports) = (self.running.handle(), self.ports.clone());
+        move || Snapshot {
+            shards: handle.snapshots(),
+            ports: ports.figures(),
+        }
+    }
+
+    /// The figures each shard published last, and those of the ports.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
             shards: self.running.snapshots(),
+            ports: self.ports.figures(),
         }
     }
 
@@ -71,6 +97,7 @@ impl Runtime {
         }
         Ok(Report {
             shards: report.shards,
+            ports: self.ports.figures(),
             error: report.error,
             actor_panics: report.actor_panics,
         })
@@ -82,6 +109,8 @@ impl Runtime {
 pub struct Report {
     /// By shard.
     pub shards: Vec<ShardReport>,
+    /// Final figures of the live ports.
+    pub ports: Vec<PortFigures>,
     /// Why the source ended early, where it did. What it gave before was processed.
     pub error: Option<PortError>,
     /// Panics of each actor over all shards, in the order in which the actors were given.
@@ -97,6 +126,7 @@ impl Report {
                 .iter()
                 .map(|shard| shard.snapshot.clone())
                 .collect(),
+            ports: self.ports.clone(),
         }
     }
 
@@ -109,11 +139,23 @@ impl Report {
     }
 }
 
-/// Figures of all shards, and their sums.
+/// Figures of all shards and ports, and their sums.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// By shard.
     pub shards: Vec<ShardSnapshot>,
+    /// Of the live ports, in the order of the configuration.
+    pub ports: Vec<PortFigures>,
+}
+
+/// Without ports.
+impl From<Vec<ShardSnapshot>> for Snapshot {
+    fn from(shards: Vec<ShardSnapshot>) -> Self {
+        Self {
+            shards,
+            ports: Vec::new(),
+        }
+    }
 }
 
 impl Snapshot {

@@ -28,6 +28,10 @@ fn run(example: &str, arguments: &[&str]) -> String {
         "--target-dir",
     ]);
     cargo.arg(profile.parent().unwrap());
+    // As everything else was built, so that little is left to do.
+    if cfg!(feature = "dpdk") {
+        cargo.args(["--features", "dpdk"]);
+    }
     if profile.ends_with("release") {
         cargo.arg("--release");
     }

@@ -11,10 +11,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use mosaic::ShardSnapshot;
 use mosaic::metrics::names::METRICS;
 use mosaic::metrics::serve;
 use mosaic::prelude::*;
+use mosaic::{PortFigures, ShardSnapshot, Snapshot};
 
 /// An address of this host on which nobody listens; the operating system chooses the port.
 const ANY_PORT: SocketAddr =
@@ -44,6 +44,14 @@ fn figures() -> Vec<ShardSnapshot> {
         .start()
         .unwrap();
     runtime.wait().unwrap().snapshot().shards
+}
+
+fn port() -> PortFigures {
+    PortFigures {
+        name: "left".into(),
+        missed_frames: 5,
+        ..PortFigures::default()
+    }
 }
 
 fn scrape(address: SocketAddr) -> String {
@@ -78,7 +86,11 @@ fn every_metric_is_served_and_no_other() {
         .map(|shard| shard.ingress.received_frames)
         .sum();
     assert!(frames > 0);
-    let server = serve(ANY_PORT, move || shards.clone()).unwrap();
+    let figures = Snapshot {
+        shards,
+        ports: vec![port()],
+    };
+    let server = serve(ANY_PORT, move || figures.clone()).unwrap();
     let text = scrape(server.address());
 
     let listed: BTreeSet<_> = METRICS.iter().map(|metric| metric.name).collect();
@@ -90,10 +102,13 @@ fn every_metric_is_served_and_no_other() {
     assert_eq!(value(&text, "mosaic_received_frames_total"), frames);
     for line in text.lines().filter(|line| line.starts_with("mosaic_")) {
         assert!(
-            line.contains("{shard=\"0\"") || line.contains("{shard=\"1\""),
+            ["{shard=\"0\"", "{shard=\"1\"", "{port=\"left\"}"]
+                .iter()
+                .any(|label| line.contains(label)),
             "{line}"
         );
     }
+    assert!(text.contains("\nmosaic_port_missed_frames_total{port=\"left\"} 5\n"));
     assert!(text.contains("actor=\"listener\""), "labels carry names");
 }
 
@@ -125,7 +140,7 @@ fn figures_are_published_until_the_end() {
 fn an_address_in_use_is_named() {
     let taken = TcpListener::bind(ANY_PORT).unwrap();
     let address = taken.local_addr().unwrap();
-    let error = serve(address, Vec::new).unwrap_err().to_string();
+    let error = serve(address, Snapshot::default).unwrap_err().to_string();
     assert!(
         error.contains(&address.to_string()) && error.contains("in use"),
         "{error}"
@@ -135,7 +150,11 @@ fn an_address_in_use_is_named() {
 #[test]
 fn promtool_finds_nothing_to_improve() {
     let shards = figures();
-    let server = serve(ANY_PORT, move || shards.clone()).unwrap();
+    let figures = Snapshot {
+        shards,
+        ports: vec![port()],
+    };
+    let server = serve(ANY_PORT, move || figures.clone()).unwrap();
     let text = scrape(server.address());
     let promtool = Command::new("promtool")
         .args(["check", "metrics"])

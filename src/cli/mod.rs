@@ -1,7 +1,10 @@
 //! The `mosaic` command: arguments in, builder called, error to exit status.
 
 mod bench;
+mod doctor;
+mod outputs;
 mod replay;
+mod run;
 
 use std::process::ExitCode;
 
@@ -23,6 +26,8 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Replay(Box<replay::ReplayArgs>),
+    Run(run::RunArgs),
+    Doctor(doctor::DoctorArgs),
     /// Measure how fast shards are
     Bench(bench::BenchArgs),
 }
@@ -37,6 +42,11 @@ pub fn main() -> ExitCode {
         .init();
     match arguments.command {
         Command::Replay(arguments) => status(replay::run(&arguments)),
+        Command::Run(arguments) => status(run::run(&arguments)),
+        Command::Doctor(arguments) => doctor::run(&arguments).unwrap_or_else(|error| {
+            say(format_args!("mosaic: standard output: {error}"));
+            ExitCode::FAILURE
+        }),
         Command::Bench(arguments) => status(bench::run(arguments)),
     }
 }

@@ -5,10 +5,12 @@ use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use mosaic_engine::shard::Profile as EngineProfile;
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::plan::{Plan, check, ranges};
+use super::wires::{Dpdk, Port, Wire, live_plan};
 use super::words::{Checksums, Idle, KeyPart, OnPanic, Overlap, Pin, Profile, Timeout};
 use crate::filter;
 
@@ -48,18 +50,22 @@ struct File {
     streams: Streams,
     timeouts: TimeoutsSection,
     metrics: Metrics,
+    dpdk: Dpdk,
+    port: Vec<Port>,
+    wire: Vec<Spanned<Wire>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Source {
-    captures: Vec<PathBuf>,
+    captures: Option<Spanned<Vec<PathBuf>>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Runtime {
     shards: Option<Spanned<u64>>,
+    cores: Option<Spanned<Vec<u64>>>,
     idle: Option<Idle>,
     pin: Option<Pin>,
     on_panic: Option<OnPanic>,
@@ -129,10 +135,8 @@ impl Plan {
         let file: File = toml::from_str(text).map_err(|error| {
             place.error(error.span().unwrap_or_default(), error.message().to_owned())
         })?;
-        if !file.source.captures.is_empty() {
-            self.captures = file.source.captures;
-        }
         self.take_runtime(&file.runtime, &place)?;
+        self.take_source(&file, &place)?;
         self.take_packets(&file.packets, &place)?;
         self.take_flows(&file.flows, &place)?;
         self.take_streams(&file.streams, &place)?;
@@ -141,8 +145,32 @@ impl Plan {
         Ok(())
     }
 
+    /// Captures or ports. Live traffic is judged as its receivers judge it, unless the file says otherwise.
+    fn take_source(&mut self, file: &File, place: &Place<'_>) -> Result<(), ConfigError> {
+        let captures = file.source.captures.as_ref();
+        let captures = captures.filter(|captures| !captures.get_ref().is_empty());
+        let live = live_plan(&file.dpdk, &file.port, &file.wire, self.shards, place)?;
+        if let Some(captures) = captures {
+            if !live.is_empty() {
+                let reason = "packets come from captures or from ports, not from both";
+                return Err(place.error(captures.span(), reason.into()));
+            }
+            self.captures.clone_from(captures.get_ref());
+        }
+        if !live.is_empty() {
+            self.live = live;
+            self.shard.profile = EngineProfile::Receiver;
+        }
+        Ok(())
+    }
+
     fn take_runtime(&mut self, runtime: &Runtime, place: &Place<'_>) -> Result<(), ConfigError> {
         place.number(&mut self.shards, runtime.shards.as_ref(), &ranges::SHARDS)?;
+        if let Some(cores) = &runtime.cores {
+            self.cores = cores_of(cores, runtime, place)?;
+            self.shards = check(self.cores.len() as u64, &ranges::SHARDS)
+                .map_err(|error| place.error(cores.span(), error.to_string()))?;
+        }
         replace(&mut self.idle, runtime.idle);
         replace(&mut self.pin, runtime.pin);
         replace(&mut self.on_panic, runtime.on_panic);
@@ -240,6 +268,33 @@ impl Plan {
     }
 }
 
+/// The cores of the shards: one each, where the number of shards is stated.
+fn cores_of(
+    cores: &Spanned<Vec<u64>>,
+    runtime: &Runtime,
+    place: &Place<'_>,
+) -> Result<Vec<u16>, ConfigError> {
+    let mut found = Vec::new();
+    for core in cores.get_ref() {
+        let core = place.checked(*core, cores.span(), &ranges::CORES)?;
+        if found.contains(&core) {
+            return Err(place.error(cores.span(), format!("core {core} twice")));
+        }
+        found.push(core);
+    }
+    let stated = runtime.shards.as_ref().map(|shards| *shards.get_ref());
+    let reason = match (found.len(), stated) {
+        (0, _) => "names no core".to_owned(),
+        (count, Some(shards)) if count as u64 != shards => {
+            let s = if count == 1 { "" } else { "s" };
+            format!("names {count} core{s} for {shards} shards")
+        }
+        _ if runtime.pin == Some(Pin::Never) => "pin = \"never\" pins no shard".to_owned(),
+        _ => return Ok(found),
+    };
+    Err(place.error(cores.span(), reason))
+}
+
 fn replace<T, W: Into<T> + Copy>(target: &mut T, word: Option<W>) {
     if let Some(word) = word {
         *target = word.into();
@@ -247,26 +302,48 @@ fn replace<T, W: Into<T> + Copy>(target: &mut T, word: Option<W>) {
 }
 
 /// Where values came from, for errors.
-struct Place<'a> {
+pub(super) struct Place<'a> {
     path: &'a Path,
     text: &'a str,
 }
 
 impl Place<'_> {
-    fn number<T: TryFrom<u64>>(
+    pub(super) fn number<T: TryFrom<u64>>(
         &self,
         target: &mut T,
         value: Option<&Spanned<u64>>,
         range: &RangeInclusive<u64>,
     ) -> Result<(), ConfigError> {
         if let Some(value) = value {
-            *target = check(*value.get_ref(), range)
-                .map_err(|error| self.error(value.span(), error.to_string()))?;
+            *target = self.checked(*value.get_ref(), value.span(), range)?;
         }
         Ok(())
     }
 
-    fn error(&self, span: Range<usize>, reason: String) -> ConfigError {
+    /// As [`number`](Self::number), for what has no default here.
+    pub(super) fn option<T: TryFrom<u64>>(
+        &self,
+        target: &mut Option<T>,
+        value: Option<&Spanned<u64>>,
+        range: &RangeInclusive<u64>,
+    ) -> Result<(), ConfigError> {
+        if let Some(value) = value {
+            *target = Some(self.checked(*value.get_ref(), value.span(), range)?);
+        }
+        Ok(())
+    }
+
+    /// `value`, which stands at `span`, where it lies in `range`.
+    pub(super) fn checked<T: TryFrom<u64>>(
+        &self,
+        value: u64,
+        span: Range<usize>,
+        range: &RangeInclusive<u64>,
+    ) -> Result<T, ConfigError> {
+        check(value, range).map_err(|error| self.error(span, error.to_string()))
+    }
+
+    pub(super) fn error(&self, span: Range<usize>, reason: String) -> ConfigError {
         let before = &self.text[..self.text.floor_char_boundary(span.start)];
         ConfigError::Content {
             path: self.path.to_owned(),
@@ -303,7 +380,7 @@ impl Place<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mosaic_engine::shard::{OverlapPolicy, Profile as EngineProfile};
+    use mosaic_engine::shard::OverlapPolicy;
 
     fn read(text: &str) -> Result<Plan, String> {
         let mut plan = Plan::default();
@@ -312,16 +389,47 @@ mod tests {
             .map_err(|error| error.to_string())
     }
 
+    /// The `number`th example of the module's documentation.
+    fn documented(number: usize) -> String {
+        let text: String = include_str!("mod.rs")
+            .lines()
+            .filter_map(|line| line.strip_prefix("//!"))
+            .map(|line| line.trim_start().to_owned() + "\n")
+            .collect();
+        let example = text.split("```toml\n").nth(number).unwrap();
+        example.split("```").next().unwrap().to_owned()
+    }
+
+    /// What the documentation shows works, and has every key.
+    #[test]
+    fn the_documented_wire_is_read() {
+        let plan = read(&documented(2)).unwrap();
+        let wire = &plan.live.wires[0];
+        let names: Vec<_> = plan.live.ports_of(wire).map(|port| &port.name).collect();
+        assert_eq!(names, ["left", "right"]);
+        assert_eq!(
+            *wire,
+            crate::config::WirePlan::new(0, Some(1)),
+            "the documented policies are the defaults"
+        );
+        let keys = include_str!("wires.rs").split("mod tests").next().unwrap();
+        let keys = keys.lines().filter_map(|line| {
+            let (key, kind) = line.strip_prefix("    ")?.split_once(": ")?;
+            (kind.starts_with("Option<") && kind.ends_with(',')).then_some(key)
+        });
+        let mut seen = 0;
+        for key in keys.filter(|key| *key != "port") {
+            seen += 1;
+            let shown = format!("\n{key} = ");
+            assert!(documented(2).contains(&shown), "{key} is not documented");
+        }
+        assert!(seen >= 15, "{seen} keys");
+    }
+
     /// The example of the module's documentation is one that works, and is complete.
     #[test]
     fn the_documented_file_is_read() {
-        let documented: String = include_str!("mod.rs")
-            .lines()
-            .skip_while(|line| *line != "//! ```toml")
-            .skip(1)
-            .take_while(|line| *line != "//! ```")
-            .map(|line| line.trim_start_matches("//!").trim_start().to_owned() + "\n")
-            .collect();
+        let documented = documented(1);
         let plan = read(&documented).unwrap();
         assert_eq!(plan.captures.len(), 2);
         assert_eq!(plan.shards, 2);

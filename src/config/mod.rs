@@ -10,6 +10,7 @@
 //!
 //! [runtime]
 //! shards = 2
+//! cores = [0, 1]                   # of the shards; by default pin decides
 //! idle = "adaptive"                # or "spin"
 //! pin = "auto"                     # or "never"
 //! on_panic = "forward"             # or "drop": the packet in flight when an actor panics
@@ -23,7 +24,7 @@
 //!
 //! [flows]
 //! flows_max = 1048576              # in all, divided over the shards
-//! profile = "record"               # or "receiver"
+//! profile = "record"               # or "receiver", which live ports have by default
 //! midstream = true                 # also flows whose beginning was not seen
 //!
 //! [streams]
@@ -44,11 +45,51 @@
 //! [metrics]
 //! listen = "127.0.0.1:9464"
 //! ```
+//!
+//! In place of `[source]`, live ports and the wires they stand in ([`manual::live`](crate::manual::live)):
+//!
+//! ```toml
+//! [dpdk]
+//! hugepages = "auto"               # or "off", or a number of megabytes
+//! file_prefix = "mosaic"           # by default one for each process
+//! eal_args = ["--log-level=lib.eal:info"]
+//!
+//! [[port]]
+//! name = "left"
+//! device = "0000:3b:00.0"          # a PCI address, or a virtual device
+//! queues = 1                       # by default one for each shard
+//! rx_descriptors = 1024            # of each queue
+//! tx_descriptors = 1024
+//! mtu = 1500                       # bytes; by default the device's own
+//! promiscuous = true
+//! mbufs = 16384                    # by default as many as the queues need
+//!
+//! [[port]]
+//! name = "right"
+//! device = "net_af_packet0,iface=eth1"
+//!
+//! [[wire]]
+//! mode = "inline"                  # or "tap", with port = "left"
+//! ports = ["left", "right"]
+//! on_exit = "bypass"               # or "drop": frames that come when no shard looks any more
+//! on_overload = "bypass"           # or "drop": frames that come too fast to be looked at
+//! filtered = "forward"             # or "drop", as all below: packets that are not analysed
+//! not_ip = "forward"
+//! malformed = "forward"
+//! bad_checksum = "forward"
+//! fragments_dropped = "forward"
+//! table_full = "forward"
+//! ```
 
 mod file;
+mod live;
 mod plan;
+mod wires;
 pub mod words;
 
 pub use file::ConfigError;
+pub use live::{
+    DeviceName, DpdkPlan, Fate, Hugepages, LivePlan, NotAnalysed, PortPlan, Unwatched, WirePlan,
+};
 pub(crate) use plan::check;
 pub use plan::{Plan, RangeError, ranges};

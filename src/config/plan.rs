@@ -8,6 +8,7 @@ use mosaic_engine::shard::{ShardConfig, Timeouts};
 use mosaic_engine::wire::WireConfig;
 use mosaic_runtime::{Idle, OnPanic, Pin};
 
+use super::live::LivePlan;
 use super::words::Timeout;
 
 /// What may be chosen, inclusive.
@@ -30,6 +31,16 @@ pub mod ranges {
     pub const FRAGMENT_TIMEOUT_S: RangeInclusive<u64> = 1..=3600;
     /// Milliseconds a hole covered by an acknowledgment is waited for.
     pub const GAP_GRACE_MS: RangeInclusive<u64> = 0..=3_600_000;
+    /// Numbers of cores.
+    pub const CORES: RangeInclusive<u64> = 0..=1023;
+    /// Megabytes of huge pages.
+    pub const HUGEPAGES_MB: RangeInclusive<u64> = 16..=1 << 20;
+    /// Descriptors of a queue.
+    pub const DESCRIPTORS: RangeInclusive<u64> = 64..=32_768;
+    /// Bytes of the largest IP packet (the least of RFC 791).
+    pub const MTU: RangeInclusive<u64> = 68..=65_535;
+    /// Packet buffers of a port.
+    pub const MBUFS: RangeInclusive<u64> = 512..=1 << 24;
 }
 
 /// A number out of its range.
@@ -50,8 +61,12 @@ pub struct RangeError {
 pub struct Plan {
     /// Captures, read one after the other as one source; `-` is standard input.
     pub captures: Vec<PathBuf>,
+    /// Live ports and wires. Not together with captures.
+    pub live: LivePlan,
     /// Number of shards.
     pub shards: u16,
+    /// The core of each shard; empty where `pin` decides.
+    pub cores: Vec<u16>,
     /// What a shard without work does.
     pub idle: Idle,
     /// Whether shards stay on one core.
@@ -71,7 +86,9 @@ impl Default for Plan {
     fn default() -> Self {
         Self {
             captures: Vec::new(),
+            live: LivePlan::default(),
             shards: 1,
+            cores: Vec::new(),
             idle: Idle::default(),
             pin: Pin::default(),
             on_panic: OnPanic::default(),

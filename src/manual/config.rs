@@ -22,6 +22,8 @@
 //! # Ok(()) }
 //! ```
 //!
+//! Ports and wires for live traffic have a page of their own: [`live`](super::live).
+//!
 //! # What to think about
 //!
 //! - **Checksums** are verified by default: a packet with a wrong one never reached anybody's TCP. Captures taken on the host that

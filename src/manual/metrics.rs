@@ -1,6 +1,6 @@
 //! What can be watched, and what is alarming.
 //!
-//! `mosaic replay --metrics 127.0.0.1:9464 FILE` serves every metric at `http://127.0.0.1:9464/metrics` for Prometheus, from
+//! `mosaic replay --metrics 127.0.0.1:9464 FILE`, or `mosaic run` with `[metrics]` in its configuration, serves every metric at `http://127.0.0.1:9464/metrics` for Prometheus, from
 //! figures that are at most a second old. A program does the same:
 //!
 //! ```
@@ -15,7 +15,8 @@
 //! ```
 //!
 //! [`metrics::names`](crate::metrics::names) lists every metric with its help text. Names begin with `mosaic_`, units are seconds and
-//! bytes, counters end in `_total`. Each has the label `shard`; a few have one of `reason`, `event`, `actor` as well.
+//! bytes, counters end in `_total`. Each has the label `shard`, and a few one of `reason`, `event`, `actor` as well; those of
+//! live ports, `mosaic_port_...`, have the label `port` instead: its name in the configuration.
 //! No label ever names an address or a flow, so that the number of series does not depend on the traffic.
 //!
 //! # Dashboard and alerts
@@ -31,3 +32,6 @@
 //! | `MosaicReadersTooSlow` | a reader left bytes until they had to go |
 //! | `MosaicStreamGaps` | more than 0.1 % of the bytes of streams are missing |
 //! | `MosaicBadChecksums` | more than 1 % of packets have a wrong checksum |
+//! | `MosaicPortMissedFrames` | a device lost frames because its queues were full |
+//! | `MosaicPortBuffersExhausted` | more than 90 % of a port's packet buffers are in use, or frames found none |
+//! | `MosaicPortDown` | a live port has no link |

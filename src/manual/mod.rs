@@ -7,6 +7,8 @@
 //! | [`actors`] | how to write an application |
 //! | [`peeks`] | how to read streams, and what is copied |
 //! | [`config`] | what can be set, and where |
+//! | [`live`] | how to watch network cards, and to stand in a wire |
+//! | [`deploy`] | how to run it as a service or in a container |
 //! | [`metrics`] | what can be watched, and what is alarming |
 //! | [`testing`] | how mosaic is tested, and how to test an actor |
 //! | [`performance`] | how fast it is, and how to measure that |
@@ -25,7 +27,9 @@
 pub mod actors;
 pub mod architecture;
 pub mod config;
+pub mod deploy;
 pub mod events;
+pub mod live;
 pub mod metrics;
 pub mod peeks;
 pub mod performance;

@@ -9,10 +9,10 @@ use metrics::{Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{
     BuildError, ExporterFuture, PrometheusBuilder, PrometheusRecorder,
 };
-use mosaic_runtime::ShardSnapshot;
 use tokio::sync::oneshot;
 
 use super::names::{Kind, METRICS, Metric, Unit};
+use crate::Snapshot;
 
 /// How often figures are published.
 pub const PUBLISH_INTERVAL: Duration = Duration::from_secs(1);
@@ -42,14 +42,14 @@ pub struct MetricsServer {
 }
 
 /// Serves every metric of [`METRICS`] at `http://address/metrics` until the result is dropped. Every
-/// [`PUBLISH_INTERVAL`], at once and at the end, `snapshots` is asked for the figures of each shard. With port 0 the
+/// [`PUBLISH_INTERVAL`], at once and at the end, `figures` is asked for those of shards and ports. With port 0 the
 /// operating system chooses one.
 ///
 /// # Errors
 /// [`ServeError`], in particular where the address is in use.
-pub fn serve(
+pub fn serve<F: Into<Snapshot>>(
     address: SocketAddr,
-    snapshots: impl FnMut() -> Vec<ShardSnapshot> + Send + 'static,
+    mut figures: impl FnMut() -> F + Send + 'static,
 ) -> Result<MetricsServer, ServeError> {
     let address = with_port(address).map_err(|error| ServeError::Listen {
         address,
@@ -72,7 +72,7 @@ pub fn serve(
                     Ok((recorder, exporter)) => {
                         let mut publisher = Publisher {
                             recorder,
-                            snapshots,
+                            figures: move || figures().into(),
                         };
                         publisher.publish();
                         // Whoever started this waits for the answer, and `stopped` tells when nobody does any more.
@@ -142,10 +142,10 @@ fn listen(address: SocketAddr) -> Result<(PrometheusRecorder, ExporterFuture), S
 
 struct Publisher<S> {
     recorder: PrometheusRecorder,
-    snapshots: S,
+    figures: S,
 }
 
-impl<S: FnMut() -> Vec<ShardSnapshot>> Publisher<S> {
+impl<S: FnMut() -> Snapshot> Publisher<S> {
     async fn run(&mut self, mut exporter: ExporterFuture, mut stopped: oneshot::Receiver<()>) {
         loop {
             tokio::select! {
@@ -158,13 +158,11 @@ impl<S: FnMut() -> Vec<ShardSnapshot>> Publisher<S> {
     }
 
     fn publish(&mut self) {
-        let snapshots = (self.snapshots)();
+        let figures = (self.figures)();
         for metric in METRICS {
-            for snapshot in &snapshots {
-                metric.read(snapshot, &mut |label, value| {
-                    record(&self.recorder, metric, snapshot.shard, label, value)
-                });
-            }
+            metric.read(&figures, &mut |subject, label, value| {
+                record(&self.recorder, metric, subject, label, value);
+            });
         }
     }
 }
@@ -182,10 +180,10 @@ fn describe(recorder: &PrometheusRecorder, metric: &Metric) {
     }
 }
 
-fn record(recorder: &PrometheusRecorder, metric: &Metric, shard: u16, label: &str, value: u64) {
+fn record(recorder: &PrometheusRecorder, metric: &Metric, subject: &str, label: &str, value: u64) {
     const METADATA: Metadata<'static> =
         Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
-    let mut labels = vec![Label::new("shard", shard.to_string())];
+    let mut labels = vec![Label::new(metric.subject.label(), subject.to_owned())];
     labels.extend(metric.label.map(|name| Label::new(name, label.to_owned())));
     let key = Key::from_parts(metric.name, labels);
     match metric.kind {

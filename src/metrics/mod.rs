@@ -1,7 +1,7 @@
 //! Metrics for Prometheus.
 //!
 //! [`names`] lists every metric; [`serve`] answers scrapes with them, read from the
-//! [`ShardSnapshot`](mosaic_runtime::ShardSnapshot)s that the shards publish. Nothing here is on a packet's path.
+//! figures that the shards publish and those of the live ports. Nothing here is on a packet's path.
 
 mod export;
 pub mod names;

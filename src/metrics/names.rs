@@ -1,11 +1,13 @@
 //! Every metric, once: name, help, unit, labels, and where its value comes from.
 //!
 //! A metric cannot be listed here without being exported, nor exported without being listed. Names begin with `mosaic_`,
-//! use base units (seconds, bytes) and end in `_total` for counters. Each has the label `shard`, and at most one more;
-//! labels take few values: never an address, never a flow.
+//! use base units (seconds, bytes) and end in `_total` for counters. Each has the label `shard`, and at most one more, or
+//! the label `port` (its name in the configuration); labels take few values: never an address, never a flow.
 
 use mosaic_engine::event::EventSet;
 use mosaic_runtime::ShardSnapshot;
+
+use crate::{PortFigures, Snapshot};
 
 /// How a metric moves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,26 +38,56 @@ pub struct Metric {
     pub kind: Kind,
     /// What it counts.
     pub unit: Unit,
-    /// The label besides `shard`, if any.
+    /// Whose figures they are.
+    pub subject: Subject,
+    /// The label besides that of the subject, if any.
     pub label: Option<&'static str>,
     source: Source,
+}
+
+/// What has a value of a metric of its own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Subject {
+    /// Each shard, by its number.
+    Shard,
+    /// Each live port, by its name.
+    Port,
+}
+
+impl Subject {
+    /// The label that tells which.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Shard => "shard",
+            Self::Port => "port",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Source {
     Value(fn(&ShardSnapshot) -> u64),
     Labelled(LabelledValues),
+    Port(fn(&PortFigures) -> u64),
 }
 
 /// Gives each value, with that of its label, to the function.
 type LabelledValues = fn(&ShardSnapshot, &mut dyn FnMut(&str, u64));
 
 impl Metric {
-    /// Gives each value of this metric in `snapshot` to `each`, with the value of [`label`](Self::label) (empty without one).
-    pub fn read(&self, snapshot: &ShardSnapshot, each: &mut dyn FnMut(&str, u64)) {
+    /// Gives each value of this metric in `snapshot` to `each`, with the values of the subject's label and of
+    /// [`label`](Self::label) (empty without one).
+    pub fn read(&self, snapshot: &Snapshot, each: &mut dyn FnMut(&str, &str, u64)) {
+        let shards = snapshot.shards.iter().map(|s| (s.shard.to_string(), s));
         match self.source {
-            Source::Value(value) => each("", value(snapshot)),
-            Source::Labelled(values) => values(snapshot, each),
+            Source::Value(value) => shards.for_each(|(shard, s)| each(&shard, "", value(s))),
+            Source::Labelled(values) => shards.for_each(|(shard, s)| {
+                values(s, &mut |label, value| each(&shard, label, value));
+            }),
+            Source::Port(value) => {
+                let ports = snapshot.ports.iter();
+                ports.for_each(|port| each(&port.name, "", value(port)));
+            }
         }
     }
 
@@ -77,6 +109,7 @@ const fn counter(
         help,
         kind: Kind::Counter,
         unit: Unit::Count,
+        subject: Subject::Shard,
         label: None,
         source: Source::Value(value),
     }
@@ -100,8 +133,26 @@ const fn counter_by(
         help,
         kind: Kind::Counter,
         unit: Unit::Count,
+        subject: Subject::Shard,
         label: Some(label),
         source: Source::Labelled(values),
+    }
+}
+
+const fn of_port(
+    kind: Kind,
+    name: &'static str,
+    help: &'static str,
+    value: fn(&PortFigures) -> u64,
+) -> Metric {
+    Metric {
+        name,
+        help,
+        kind,
+        unit: Unit::Count,
+        subject: Subject::Port,
+        label: None,
+        source: Source::Port(value),
     }
 }
 
@@ -297,6 +348,75 @@ pub const METRICS: &[Metric] = &[
                 .for_each(|actor| each(&actor.name, actor.panics));
         },
     ),
+    // Live ports.
+    of_port(
+        Kind::Gauge,
+        "mosaic_port_link_up",
+        "Whether the port has a link: 1 or 0.",
+        |p| p.link_up.into(),
+    ),
+    of_port(
+        Kind::Counter,
+        "mosaic_port_received_frames_total",
+        "Frames that the device received.",
+        |p| p.received_frames,
+    ),
+    of_port(
+        Kind::Counter,
+        "mosaic_port_received_bytes_total",
+        "Bytes of those frames.",
+        |p| p.received_bytes,
+    )
+    .bytes(),
+    of_port(
+        Kind::Counter,
+        "mosaic_port_sent_frames_total",
+        "Frames that the device sent.",
+        |p| p.sent_frames,
+    ),
+    of_port(
+        Kind::Counter,
+        "mosaic_port_sent_bytes_total",
+        "Bytes of those frames.",
+        |p| p.sent_bytes,
+    )
+    .bytes(),
+    of_port(
+        Kind::Counter,
+        "mosaic_port_missed_frames_total",
+        "Frames lost because the receive queues were full.",
+        |p| p.missed_frames,
+    ),
+    of_port(
+        Kind::Counter,
+        "mosaic_port_no_buffer_frames_total",
+        "Frames lost because no packet buffer was free.",
+        |p| p.no_buffer_frames,
+    ),
+    of_port(
+        Kind::Counter,
+        "mosaic_port_receive_errors_total",
+        "Frames received with errors.",
+        |p| p.receive_errors,
+    ),
+    of_port(
+        Kind::Counter,
+        "mosaic_port_send_errors_total",
+        "Frames that the device could not send.",
+        |p| p.send_errors,
+    ),
+    of_port(
+        Kind::Gauge,
+        "mosaic_port_mbufs",
+        "Packet buffers of the port.",
+        |p| p.mbufs,
+    ),
+    of_port(
+        Kind::Gauge,
+        "mosaic_port_mbufs_in_use",
+        "Packet buffers in use, those that wait in receive queues included.",
+        |p| p.mbufs_in_use,
+    ),
     // The loop.
     counter("mosaic_bursts_total", "Bursts that brought frames.", |s| {
         s.bursts
@@ -378,14 +498,38 @@ mod tests {
             bounds_hit: n(),
             invalid_segments: n(),
         };
-        let snapshot = ShardSnapshot {
-            ingress,
-            counters,
-            ..ShardSnapshot::default()
+        let port = PortFigures {
+            name: "left".into(),
+            link_up: true,
+            received_frames: n(),
+            received_bytes: n(),
+            sent_frames: n(),
+            sent_bytes: n(),
+            missed_frames: n(),
+            no_buffer_frames: n(),
+            receive_errors: n(),
+            send_errors: n(),
+            mbufs: n(),
+            mbufs_in_use: n(),
+        };
+        let snapshot = Snapshot {
+            shards: vec![ShardSnapshot {
+                ingress,
+                counters,
+                ..ShardSnapshot::default()
+            }],
+            ports: vec![port],
         };
         let mut exported = BTreeSet::new();
         for metric in METRICS {
-            metric.read(&snapshot, &mut |_, value| exported.extend([value]));
+            metric.read(&snapshot, &mut |subject, _, value| {
+                let expected = match metric.subject {
+                    Subject::Shard => "0",
+                    Subject::Port => "left",
+                };
+                assert_eq!(subject, expected, "{}", metric.name);
+                exported.insert(value);
+            });
         }
         for value in 1_001..=next {
             assert!(

@@ -21,7 +21,7 @@ pub(crate) struct Backoff {
     idle: Idle,
     /// More shards than cores.
     crowded: bool,
-    /// Turns without work in a row.
+    /// Turns without work in a row; from 0 again after very many, so that what is done every so many turns goes on.
     turns: u32,
 }
 
@@ -47,7 +47,7 @@ impl Backoff {
     /// One turn without work: polls again at once, lets others run, or sleeps.
     pub(crate) async fn pause(&mut self) {
         let patience = if self.crowded { YIELDS } else { SPINS };
-        self.turns = self.turns.saturating_add(1);
+        self.turns = self.turns.wrapping_add(1);
         if self.idle == Idle::Adaptive && self.turns > patience {
             Timer::new(sleep(self.turns - patience - 1)).await;
         } else if self.crowded {

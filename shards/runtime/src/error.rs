@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mosaic_engine::actor::StartError;
 use mosaic_port::PortError;
 
-use crate::start::MEMLOCK_BYTES_PER_SHARD;
+use crate::needs::MEMLOCK_BYTES_PER_SHARD;
 
 /// Why a plan could not be started. Each is one sentence with its remedy, where there is one.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +28,19 @@ pub enum RuntimeError {
     /// `Plan::ring_depth` is 0.
     #[error("the hand-over rings need a depth of at least 1")]
     NoRingDepth,
+    /// `Plan::cores` does not name one core for each shard.
+    #[error("{cores} core{} for {shards} shards: name one for each", if *cores == 1 { "" } else { "s" })]
+    CoresPerShard {
+        /// Entries of `Plan::cores`.
+        cores: usize,
+        /// `Plan::shards`.
+        shards: u16,
+    },
+    /// A core that does not exist, or that this process may not use.
+    #[error(
+        "core {0} does not exist or is not this process's to use: `taskset -p $$` shows which are"
+    )]
+    NoSuchCore(u16),
     /// The kernel has no io_uring.
     #[error(
         "this kernel has no io_uring, which every shard needs: use Linux 5.8 or newer, built with CONFIG_IO_URING"

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `plan` | what to run |
 //! | `start`, `running` | threads and executors: begin, watch, stop, end |
+//! | `needs` | what shards need of the operating system |
 //! | `worker` | the poll loop of one shard |
 //! | `backoff` | what a shard does without work |
 //! | `bundle`, `ring` | packets on their way to the shard that owns their flow |
@@ -26,6 +27,7 @@ mod error;
 mod forward;
 mod host;
 mod local;
+mod needs;
 mod panics;
 mod plan;
 mod ring;
@@ -37,6 +39,7 @@ mod worker;
 pub use error::RuntimeError;
 pub use forward::{WireCounters, WireRules};
 pub use local::LocalShard;
+pub use needs::{MEMLOCK_BYTES_PER_SHARD, check_io_uring};
 pub use plan::{ActorSpec, Idle, OnPanic, Pin, Plan};
 pub use running::{Handle, Report, Running, ShardReport};
 pub use snapshot::{ActorPanics, ShardSnapshot};

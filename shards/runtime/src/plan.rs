@@ -9,6 +9,7 @@ use mosaic_engine::wire::WireConfig;
 use mosaic_port::PortFactory;
 
 use crate::host::{ErasedActor, HostedActor, Place};
+use crate::needs::allowed_cpus;
 use crate::{RuntimeError, WireRules};
 
 /// What [`start`](crate::start()) runs.
@@ -36,6 +37,8 @@ pub struct Plan<F: PortFactory> {
     pub idle: Idle,
     /// Whether shards stay on one core.
     pub pin: Pin,
+    /// The core of each shard, in place of what [`Pin::Auto`] would choose; empty where that is to choose.
+    pub cores: Vec<u16>,
     /// What becomes of the packet in flight when an actor panics.
     pub on_panic: OnPanic,
     /// Whether [`Handle::stop`](crate::Handle::stop) lets the shards process the packets that wait in hand-over rings;
@@ -59,6 +62,7 @@ impl<F: PortFactory> Plan<F> {
             ring_depth: Self::RING_DEPTH,
             idle: Idle::default(),
             pin: Pin::default(),
+            cores: Vec::new(),
             on_panic: OnPanic::default(),
             drain_on_stop: true,
         }
@@ -77,7 +81,26 @@ impl<F: PortFactory> Plan<F> {
         if self.ring_depth == 0 {
             return Err(RuntimeError::NoRingDepth);
         }
-        check_actors(&self.actors)
+        check_actors(&self.actors)?;
+        self.check_cores(&allowed_cpus())
+    }
+
+    /// Each shard has a core of its own that this process may use, or none is named.
+    fn check_cores(&self, allowed: &[usize]) -> Result<(), RuntimeError> {
+        if self.cores.is_empty() {
+            return Ok(());
+        }
+        if self.cores.len() != usize::from(self.shards) {
+            return Err(RuntimeError::CoresPerShard {
+                cores: self.cores.len(),
+                shards: self.shards,
+            });
+        }
+        let refused = self
+            .cores
+            .iter()
+            .find(|core| !allowed.contains(&usize::from(**core)));
+        refused.map_or(Ok(()), |core| Err(RuntimeError::NoSuchCore(*core)))
     }
 
     /// The configuration of shard `shard`: its part of the totals.
@@ -200,6 +223,24 @@ impl fmt::Debug for ActorSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cores_are_one_for_each_shard_and_ours_to_use() {
+        let plan = |cores: &[u16]| Plan::<mosaic_port::memory::MemoryPort> {
+            cores: cores.to_vec(),
+            ..Plan::new(2, WireConfig::default(), ShardConfig::default())
+        };
+        let allowed = [0, 2, 3];
+        assert!(plan(&[]).check_cores(&allowed).is_ok());
+        assert!(plan(&[3, 0]).check_cores(&allowed).is_ok());
+        let error = |cores| plan(cores).check_cores(&allowed).unwrap_err().to_string();
+        assert!(
+            error(&[0]).contains("1 core for 2 shards"),
+            "{}",
+            error(&[0])
+        );
+        assert!(error(&[0, 1]).contains("core 1 "), "{}", error(&[0, 1]));
+    }
 
     #[test]
     fn parts_add_up_to_the_total() {

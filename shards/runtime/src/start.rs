@@ -10,17 +10,14 @@ use mosaic_engine::flow::rss::Owners;
 use mosaic_engine::shard::ShardConfig;
 use mosaic_engine::wire::WireConfig;
 use mosaic_port::{Port, PortFactory};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::backoff::Backoff;
 use crate::local::LocalShard;
+use crate::needs::{allowed_cpus, check_io_uring, ensure_locked_memory};
 use crate::ring::{Links, mesh};
 use crate::running::{Handle, Running, ShardReport, Shared};
 use crate::worker::{Command, Worker};
 use crate::{ActorSpec, Idle, OnPanic, Pin, Plan, RuntimeError, WireRules, panics};
-
-/// Locked memory that an executor needs for its rings and their registered buffers.
-pub(crate) const MEMLOCK_BYTES_PER_SHARD: u64 = 512 << 10;
 
 /// Commands that may wait in a shard's mailbox.
 const MAILBOX_DEPTH: usize = 64;
@@ -141,10 +138,10 @@ fn seeds<F: PortFactory>(plan: &mut Plan<F>, shared: &Arc<Shared>) -> Vec<Seed<F
             drain_on_stop: plan.drain_on_stop,
             owners: Owners::new(plan.shards),
             links,
-            placement: if pinned {
-                Placement::Fixed(cpus[usize::from(shard)])
-            } else {
-                Placement::Unbound
+            placement: match plan.cores.get(usize::from(shard)) {
+                Some(core) => Placement::Fixed(usize::from(*core)),
+                None if pinned => Placement::Fixed(cpus[usize::from(shard)]),
+                None => Placement::Unbound,
             },
             backoff: Backoff::new(idle, crowded),
             shared: Arc::clone(shared),
@@ -243,57 +240,4 @@ impl Drop for Alive {
     fn drop(&mut self) {
         self.0.alive.fetch_sub(1, Ordering::Release);
     }
-}
-
-/// The cores this process may use. Empty where that cannot be told.
-fn allowed_cpus() -> Vec<usize> {
-    let Ok(set) = rustix::thread::sched_getaffinity(None) else {
-        return Vec::new();
-    };
-    (0..rustix::thread::CpuSet::MAX_CPU)
-        .filter(|cpu| set.is_set(*cpu))
-        .collect()
-}
-
-/// The executor would panic without io_uring, or end the process: see for ourselves first.
-fn check_io_uring() -> Result<(), RuntimeError> {
-    let mut probe = io_uring::Probe::new();
-    let asked =
-        io_uring::IoUring::new(2).and_then(|ring| ring.submitter().register_probe(&mut probe));
-    if let Err(error) = asked {
-        return Err(match error.kind() {
-            std::io::ErrorKind::Unsupported => RuntimeError::IoUringMissing,
-            std::io::ErrorKind::PermissionDenied => RuntimeError::IoUringForbidden,
-            // A kernel older than the request to tell its operations.
-            std::io::ErrorKind::InvalidInput => RuntimeError::IoUringTooOld,
-            _ => RuntimeError::Executor {
-                shard: 0,
-                reason: format!("io_uring: {error}"),
-            },
-        });
-    }
-    // Linux 5.6 brought these two and everything else the executor asks for.
-    let newest = [io_uring::opcode::Statx::CODE, io_uring::opcode::Recv::CODE];
-    if newest
-        .iter()
-        .all(|operation| probe.is_supported(*operation))
-    {
-        Ok(())
-    } else {
-        Err(RuntimeError::IoUringTooOld)
-    }
-}
-
-/// Raises the limit on locked memory where it is too low and we may.
-fn ensure_locked_memory(shards: u16) -> Result<(), RuntimeError> {
-    let needed = u64::from(shards) * MEMLOCK_BYTES_PER_SHARD;
-    let limits = getrlimit(Resource::Memlock);
-    let Some(limit) = limits.current.filter(|limit| *limit < needed) else {
-        return Ok(());
-    };
-    let raised = Rlimit {
-        current: Some(needed),
-        maximum: limits.maximum.map(|most| most.max(needed)),
-    };
-    setrlimit(Resource::Memlock, raised).map_err(|_| RuntimeError::LockedMemory { limit, shards })
 }

@@ -32,6 +32,8 @@ const CLOCK_TURNS: u32 = 64;
 const END_FLOWS: usize = 256;
 /// What a port of a lost shard waits when it has nothing.
 const BYPASS_SLEEP: Duration = Duration::from_micros(50);
+/// Empty turns between two publications of the figures, which time changes as well: about a second of longest sleeps.
+const IDLE_PUBLISH_TURNS: u32 = 4096;
 
 /// What a shard is told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -405,11 +407,11 @@ impl<'a, P: Port> Worker<'a, P> {
 
     async fn idle(&mut self) {
         self.figures.idle_polls += 1;
-        if self.backoff.turns() == 0 {
-            self.publish_figures();
-        }
         if self.live && self.backoff.turns().is_multiple_of(CLOCK_TURNS) {
             self.local.run_clock(clock::now());
+        }
+        if self.backoff.turns().is_multiple_of(IDLE_PUBLISH_TURNS) {
+            self.publish_figures();
         }
         self.backoff.pause().await;
     }

@@ -1,17 +1,16 @@
 //! Arguments of `mosaic replay`.
 
-use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::builder::TypedValueParser;
-use clap::{Args, ValueEnum, value_parser};
-use mosaic_engine::event::Filter;
+use clap::{Args, value_parser};
 use mosaic_engine::wire::PacketFilter;
 
+use super::super::outputs::OutputArgs;
 use crate::config::words::{Checksums, KeyPart, Overlap, Profile, Timeout};
-use crate::config::{Plan, ranges};
+use crate::config::{LivePlan, Plan, ranges};
 use crate::{Result, filter};
 
 /// Track the flows of captures and write down what they were
@@ -34,20 +33,6 @@ pub(crate) struct ReplayArgs {
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// Write a record of each flow to PATH as JSON Lines; - is standard output, and then no summary is printed
-    #[arg(long, value_name = "PATH", help_heading = "Output")]
-    pub(super) conn_log: Option<PathBuf>,
-
-    /// Add a digest of each side's stream to the records
-    #[arg(
-        long,
-        value_enum,
-        value_name = "KIND",
-        requires = "conn_log",
-        help_heading = "Output"
-    )]
-    pub(super) digest: Option<DigestKind>,
-
     /// Write the stream of each side of each TCP flow to a file of its own in DIR, which must be empty or new
     ///
     /// The names sort by the time of the flow's first packet: SECONDS_CLIENT_PORT_SERVER_PORT_c2s or _s2c. Missing bytes
@@ -55,17 +40,8 @@ pub(crate) struct ReplayArgs {
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub(super) extract: Option<PathBuf>,
 
-    /// Serve metrics for Prometheus at http://ADDR/metrics while the captures are read, as in 127.0.0.1:9464
-    #[arg(long, value_name = "ADDR", help_heading = "Output")]
-    metrics: Option<SocketAddr>,
-
-    /// Print neither summary nor progress nor warnings
-    #[arg(long, short, help_heading = "Output")]
-    pub(super) quiet: bool,
-
-    /// Only flows whose first packet passes this pcap-filter expression, asked inside of all tunnels
-    #[arg(long, value_name = "EXPR", value_parser = filter::flows, help_heading = "Selection")]
-    pub(super) filter: Option<Filter>,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
 
     /// Only frames that pass this pcap-filter expression, asked before anything else
     #[arg(long, value_name = "EXPR", value_parser = filter::packets, help_heading = "Selection")]
@@ -127,13 +103,6 @@ pub(crate) struct ReplayArgs {
     fragments: Option<usize>,
 }
 
-/// A digest.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub(crate) enum DigestKind {
-    /// SHA-256 of the bytes of the stream, in order, without holes.
-    Sha256,
-}
-
 impl ReplayArgs {
     /// Defaults, then the configuration file, then the arguments.
     ///
@@ -146,9 +115,13 @@ impl ReplayArgs {
         }
         if !self.files.is_empty() {
             plan.captures.clone_from(&self.files);
+            plan.live = LivePlan::default();
         }
-        replace(&mut plan.shards, self.shards);
-        plan.metrics = self.metrics.or(plan.metrics);
+        if self.shards.is_some() {
+            replace(&mut plan.shards, self.shards);
+            plan.cores.clear();
+        }
+        plan.metrics = self.output.metrics.or(plan.metrics);
         self.replace_meaning(&mut plan);
         self.replace_bounds(&mut plan);
         Ok(plan)

@@ -9,7 +9,7 @@ use mosaic_engine::event::{Event, EventSet, Filter, Hook, Side};
 use mosaic_engine::flow::Proto;
 use sha2::{Digest as _, Sha256};
 
-use super::writer::{Blocks, Writer};
+use super::writer::{Behind, Blocks, Writer};
 use crate::records::{ConnectionRecord, Digest};
 use crate::{Error, Result};
 
@@ -20,10 +20,10 @@ const BLOCK_BYTES: usize = 128 << 10;
 ///
 /// # Errors
 /// Where the file cannot be made.
-pub(super) fn open(path: &Path) -> Result<Writer<Vec<u8>>> {
+pub(super) fn open(path: &Path, behind: Behind) -> Result<Writer<Vec<u8>>> {
     if path == Path::new("-") {
         let stdout = PathBuf::from("standard output");
-        return Writer::start("mosaic-conn-log", stdout, |blocks| {
+        return Writer::start("mosaic-conn-log", stdout, behind, |blocks| {
             write_all(blocks, io::stdout().lock())
         });
     }
@@ -31,7 +31,7 @@ pub(super) fn open(path: &Path) -> Result<Writer<Vec<u8>>> {
         path: path.to_owned(),
         source,
     })?;
-    Writer::start("mosaic-conn-log", path.to_owned(), |blocks| {
+    Writer::start("mosaic-conn-log", path.to_owned(), behind, |blocks| {
         write_all(blocks, file)
     })
 }
@@ -49,6 +49,8 @@ pub(super) struct ConnectionLog {
     with_digest: bool,
     blocks: Blocks<Vec<u8>>,
     block: Vec<u8>,
+    /// Records in the block.
+    records: u64,
     /// Hashers without work: a flow takes one for a side when its first bytes come, and gives it back at its end.
     #[expect(
         clippy::vec_box,
@@ -64,6 +66,7 @@ impl ConnectionLog {
             with_digest,
             blocks,
             block: Vec::with_capacity(BLOCK_BYTES),
+            records: 0,
             spare: Vec::new(),
         }
     }
@@ -105,10 +108,15 @@ impl ConnectionLog {
     }
 
     fn send(&mut self) {
-        self.blocks.send(std::mem::replace(
-            &mut self.block,
-            Vec::with_capacity(BLOCK_BYTES),
-        ));
+        let block = if self.blocks.is_prompt() {
+            // A record or two: not worth a block of its own.
+            let copy = self.block.as_slice().to_vec();
+            self.block.clear();
+            copy
+        } else {
+            std::mem::replace(&mut self.block, Vec::with_capacity(BLOCK_BYTES))
+        };
+        self.blocks.send(block, std::mem::take(&mut self.records));
     }
 }
 
@@ -159,8 +167,9 @@ impl Actor for ConnectionLog {
             [None; 2]
         };
         ConnectionRecord::new(&summary, digests).append_to(&mut self.block);
+        self.records += 1;
         // The next record should not make the block grow.
-        if self.block.len() > BLOCK_BYTES * 7 / 8 {
+        if self.block.len() > BLOCK_BYTES * 7 / 8 || self.blocks.is_prompt() {
             self.send();
         }
     }

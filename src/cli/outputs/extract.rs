@@ -14,7 +14,7 @@ use mosaic_engine::event::{Event, EventSet, Filter, Hook, Side, StreamError};
 use mosaic_engine::flow::{Endpoint, Proto};
 
 use self::files::Files;
-use super::writer::{Blocks, Writer};
+use super::writer::{Behind, Blocks, Writer};
 use crate::{Error, Result};
 
 /// Bytes that a shard collects before it sends them on.
@@ -29,12 +29,17 @@ pub(super) fn open(dir: &Path) -> Result<Writer<Block>> {
         path: dir.to_owned(),
         source,
     })?;
-    Writer::start("mosaic-extract", dir.to_owned(), move |blocks| {
-        blocks
-            .into_iter()
-            .try_for_each(|block| files.write(&block))?;
-        files.finish()
-    })
+    Writer::start(
+        "mosaic-extract",
+        dir.to_owned(),
+        Behind::Waits,
+        move |blocks| {
+            blocks
+                .into_iter()
+                .try_for_each(|block| files.write(&block))?;
+            files.finish()
+        },
+    )
 }
 
 /// A file, for as long as its flow is tracked; never another one later.
@@ -140,7 +145,7 @@ impl Extractor {
 
     fn send(&mut self) {
         self.blocks
-            .send(std::mem::replace(&mut self.block, Block::empty()));
+            .send(std::mem::replace(&mut self.block, Block::empty()), 1);
     }
 }
 

@@ -10,11 +10,29 @@ use mosaic_engine::event::EventSet;
 use mosaic_port::Timestamp;
 
 use super::tally::Tally;
-use crate::Snapshot;
+use crate::{PortFigures, Snapshot};
+
+/// Where the packets came from.
+pub(in crate::cli) enum Source {
+    /// Files, read as one.
+    Captures(Vec<PathBuf>),
+    /// Live ports; their figures have names.
+    Ports,
+}
+
+/// How remedies are named: as command line or configuration file have them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::cli) enum Words {
+    /// `--flows`.
+    Options,
+    /// `flows_max`.
+    Keys,
+}
 
 /// Everything the summary tells.
 pub(super) struct Summary<'a> {
-    pub(super) captures: &'a [PathBuf],
+    pub(super) source: &'a Source,
+    pub(super) words: Words,
     pub(super) figures: &'a Snapshot,
     pub(super) tally: &'a Tally,
 }
@@ -22,6 +40,7 @@ pub(super) struct Summary<'a> {
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.overview(f)?;
+        self.ports(f)?;
         self.protocols(f)?;
         self.events(f)?;
         self.top(f)?;
@@ -32,13 +51,14 @@ impl fmt::Display for Summary<'_> {
 impl Summary<'_> {
     fn overview(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (ingress, counters) = (self.figures.ingress(), self.figures.counters());
-        let captures: Vec<_> = self
-            .captures
-            .iter()
-            .map(|path| path.display().to_string())
-            .collect();
         let mut table = table(&["", ""]);
-        table.add_row(["captures", &captures.join(", ")]);
+        if let Source::Captures(paths) = self.source {
+            let captures: Vec<_> = paths
+                .iter()
+                .map(|path| path.display().to_string())
+                .collect();
+            table.add_row(["captures", &captures.join(", ")]);
+        }
         table.add_row([
             "packets",
             &count_and_bytes(ingress.received_frames, ingress.received_bytes),
@@ -86,6 +106,21 @@ impl Summary<'_> {
             table.add_row(["shards", &shards]);
         }
         writeln!(f, "{}", trimmed(&table))
+    }
+
+    fn ports(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut ports = table(&["port", "received", "sent", "missed", "errors"]);
+        for port in &self.figures.ports {
+            ports.add_row([
+                port.name.to_string(),
+                count_and_bytes(port.received_frames, port.received_bytes),
+                count_and_bytes(port.sent_frames, port.sent_bytes),
+                HumanCount(port.missed_frames + port.no_buffer_frames).to_string(),
+                HumanCount(port.receive_errors + port.send_errors).to_string(),
+            ]);
+        }
+        right(&mut ports, 1..5);
+        writeln_unless_empty(f, &ports)
     }
 
     fn protocols(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -151,7 +186,7 @@ impl Summary<'_> {
         for (reason, packets) in self.figures.drops().iter() {
             if packets > 0 {
                 drops.add_row([
-                    drop_phrase(reason).to_owned(),
+                    drop_phrase(reason, self.words).to_owned(),
                     HumanCount(packets).to_string(),
                 ]);
             }
@@ -162,50 +197,95 @@ impl Summary<'_> {
 }
 
 /// What was lost because a bound was hit, a line each: results are then not what they would be without the bound.
-pub(super) fn bounds_hit(figures: &Snapshot) -> Vec<String> {
+pub(super) fn bounds_hit(figures: &Snapshot, words: Words) -> Vec<String> {
     let (counters, ingress, drops) = (figures.counters(), figures.ingress(), figures.drops());
-    let mut lines = Vec::new();
-    for (times, what) in [
+    let bounds = [
         (
             counters.flows_evicted,
-            "flows were pushed out of the full flow table (--flows)",
+            "flows were pushed out of the full flow table",
+            "--flows",
+            "flows_max",
         ),
         (
             drops.table_full,
-            "packets found the flow table full (--flows)",
+            "packets found the flow table full",
+            "--flows",
+            "flows_max",
         ),
         (
             counters.bounds_hit,
-            "times a bound on buffered bytes or holes was hit (--side-bytes, --out-of-order-bytes, --holes, \
-             --buffered-bytes)",
+            "times a bound on buffered bytes or holes was hit",
+            "--side-bytes, --out-of-order-bytes, --holes, --buffered-bytes",
+            "side_bytes_max, out_of_order_bytes_max, holes_max, buffered_bytes_max",
         ),
         (
             counters.overrun_bytes,
-            "bytes were lost to a reader that did not keep up (--side-bytes)",
+            "bytes were lost to a reader that did not keep up",
+            "--side-bytes",
+            "side_bytes_max",
         ),
         (
             ingress.datagrams_evicted,
-            "fragmented datagrams were given up for lack of room (--fragments)",
+            "fragmented datagrams were given up for lack of room",
+            "--fragments",
+            "fragments_max",
         ),
         (
             drops.fragment_bound,
-            "fragments found no room (--fragments)",
+            "fragments found no room",
+            "--fragments",
+            "fragments_max",
         ),
         (
             figures.hand_over().ring_dropped,
             "packets were dropped between shards",
+            "",
+            "",
         ),
-    ] {
-        if times > 0 {
-            lines.push(format!("{} {what}", HumanCount(times)));
+    ];
+    let bounds = bounds.into_iter().chain(port_bounds(&figures.ports));
+    let line = |(times, what, options, keys): Bound| {
+        let hint = match words {
+            Words::Options => options,
+            Words::Keys => keys,
+        };
+        let times = HumanCount(times);
+        if hint.is_empty() {
+            format!("{times} {what}")
+        } else {
+            format!("{times} {what} ({hint})")
         }
-    }
-    lines
+    };
+    bounds.filter(|(times, ..)| *times > 0).map(line).collect()
+}
+
+/// How often, what happened, and the remedies as options and as keys.
+type Bound = (u64, &'static str, &'static str, &'static str);
+
+fn port_bounds(ports: &[PortFigures]) -> [Bound; 2] {
+    let sum = |part: fn(&PortFigures) -> u64| ports.iter().map(part).sum();
+    [
+        (
+            sum(|port| port.missed_frames),
+            "frames were missed by ports whose queues were full",
+            "",
+            "shards, rx_descriptors",
+        ),
+        (
+            sum(|port| port.no_buffer_frames),
+            "frames found no buffer",
+            "",
+            "mbufs",
+        ),
+    ]
 }
 
 /// A reason of [`Drops`](mosaic_engine::counters::Drops) in words.
-fn drop_phrase(reason: &'static str) -> &'static str {
+fn drop_phrase(reason: &'static str, words: Words) -> &'static str {
     match reason {
+        "packet_filter" if words == Words::Keys => "refused by the packet filter",
+        "ip_checksum" if words == Words::Keys => "wrong IP checksum",
+        "transport_checksum" if words == Words::Keys => "wrong TCP or UDP checksum",
         "packet_filter" => "refused by --packet-filter",
         "link_type" => "unknown link type",
         "not_ip" => "no IP inside",
@@ -312,33 +392,69 @@ mod tests {
     #[test]
     fn every_drop_reason_has_a_phrase() {
         for name in Drops::NAMES.iter().filter(|name| **name != "malformed") {
-            assert_ne!(drop_phrase(name), *name);
+            for words in [Words::Options, Words::Keys] {
+                let phrase = drop_phrase(name, words);
+                assert_ne!(phrase, *name);
+                assert!(
+                    words == Words::Options || !phrase.contains("--"),
+                    "{phrase}"
+                );
+            }
         }
     }
 
     #[test]
     fn bounds_that_were_hit_are_told_and_others_are_not() {
         let mut shard = ShardSnapshot::default();
-        assert!(
-            bounds_hit(&Snapshot {
-                shards: vec![shard.clone()]
-            })
-            .is_empty()
-        );
+        assert!(bounds_hit(&Snapshot::from(vec![shard.clone()]), Words::Options).is_empty());
         shard.counters.flows_evicted = 1_234;
-        let lines = bounds_hit(&Snapshot {
-            shards: vec![shard],
-        });
+        let figures = Snapshot::from(vec![shard]);
+        for (words, hint) in [(Words::Options, "--flows"), (Words::Keys, "flows_max")] {
+            assert_eq!(
+                bounds_hit(&figures, words),
+                [format!(
+                    "1,234 flows were pushed out of the full flow table ({hint})"
+                )]
+            );
+        }
+    }
+
+    #[test]
+    fn ports_have_their_figures() {
+        let port = PortFigures {
+            name: "left".into(),
+            received_frames: 1_200,
+            missed_frames: 3,
+            no_buffer_frames: 4,
+            ..PortFigures::default()
+        };
+        let figures = Snapshot {
+            ports: vec![port],
+            ..Snapshot::default()
+        };
+        let summary = Summary {
+            source: &Source::Ports,
+            words: Words::Keys,
+            figures: &figures,
+            tally: &Tally::default(),
+        };
+        let text = summary.to_string();
+        let line = text.lines().find(|line| line.starts_with("left")).unwrap();
+        assert!(line.contains("1,200") && line.contains(" 7 "), "{text}");
         assert_eq!(
-            lines,
-            ["1,234 flows were pushed out of the full flow table (--flows)"]
+            bounds_hit(&figures, Words::Keys),
+            [
+                "3 frames were missed by ports whose queues were full (shards, rx_descriptors)",
+                "4 frames found no buffer (mbufs)"
+            ]
         );
     }
 
     #[test]
     fn an_empty_capture_has_a_summary() {
         let summary = Summary {
-            captures: &["a.pcap".into()],
+            source: &Source::Captures(vec!["a.pcap".into()]),
+            words: Words::Options,
             figures: &Snapshot::default(),
             tally: &Tally::default(),
         };

@@ -183,7 +183,7 @@ const fn end_phrase(end: Option<EndReason>) -> &'static str {
         Some(EndReason::Timeout) => "idle timeout",
         Some(EndReason::Reopened) => "opened again",
         Some(EndReason::Evicted) => "pushed out of a full table",
-        Some(EndReason::SourceEnd) | None => "open when the capture ended",
+        Some(EndReason::SourceEnd) | None => "open at the end",
     }
 }
 

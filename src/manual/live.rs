@@ -1,0 +1,148 @@
+//! Live traffic: watching a port, standing in a wire.
+//!
+//! `mosaic run -c FILE` opens network devices through [DPDK](https://www.dpdk.org) and tracks what passes until SIGINT or
+//! SIGTERM; it then processes what has arrived, ends every flow, and prints what `mosaic replay` prints at the end of a
+//! capture. A program does the same with [`Builder::config_file`](crate::Builder::config_file). Both need a mosaic that was
+//! built with the cargo feature `dpdk`, and `libdpdk` 22.11 or newer (Debian: `libdpdk-dev`):
+//!
+//! ```text
+//! cargo build --release --features dpdk
+//! mosaic doctor                      # what this machine can do, and what mends it
+//! mosaic doctor -c mosaic.toml       # the same, and what is said of the devices of this file
+//! mosaic run -c mosaic.toml --conn-log connections.jsonl --metrics 127.0.0.1:9464
+//! ```
+//!
+//! # The smallest file
+//!
+//! A tap: mosaic listens on a port, as to a mirror port or an optical splitter, and never sends.
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let text = r#"
+//! [[port]]
+//! name = "left"
+//! device = "net_af_packet0,iface=eth1"
+//! [[wire]]
+//! port = "left"
+//! "#;
+//! # let file = std::env::temp_dir().join(format!("mosaic-live-{}.toml", std::process::id()));
+//! # std::fs::write(&file, text)?;
+//! # let mut plan = mosaic::config::Plan::default();
+//! # plan.read_file(&file)?;
+//! # assert_eq!(plan.live.wires.len(), 1);
+//! # std::fs::remove_file(file)?;
+//! # Ok(()) }
+//! ```
+//!
+//! Inline: mosaic stands between two ports. What comes in on one goes out of the other, MAC addresses and all, unless an
+//! actor's verdict is another; mosaic has no address there.
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let text = r#"
+//! [runtime]
+//! cores = [2, 3]
+//! idle = "spin"
+//! [[port]]
+//! name = "inside"
+//! device = "0000:3b:00.0"
+//! [[port]]
+//! name = "outside"
+//! device = "0000:3b:00.1"
+//! [[wire]]
+//! ports = ["inside", "outside"]
+//! on_overload = "drop"
+//! "#;
+//! # let file = std::env::temp_dir().join(format!("mosaic-inline-{}.toml", std::process::id()));
+//! # std::fs::write(&file, text)?;
+//! # let mut plan = mosaic::config::Plan::default();
+//! # plan.read_file(&file)?;
+//! # assert_eq!((plan.shards, plan.live.ports.len(), plan.live.wires[0].b), (2, 2, Some(1)));
+//! # std::fs::remove_file(file)?;
+//! # Ok(()) }
+//! ```
+//!
+//! # Devices
+//!
+//! A network card is named by its PCI address, and must belong to a driver for user programs
+//! (`dpdk-devbind.py --bind=vfio-pci 0000:3b:00.0`) or to one that shares it (`mlx5_core`); most need huge pages. Virtual
+//! devices need neither. After the first comma come arguments of the driver; DPDK's guide to network drivers lists them.
+//!
+//! | device | is | good for |
+//! |---|---|---|
+//! | `0000:3b:00.0` | a network card | speed |
+//! | `net_af_packet0,iface=eth1` | an interface of the kernel, of any kind | trying out, containers, laptops |
+//! | `net_af_xdp0,iface=eth1` | the same, faster where its driver helps; needs `CAP_BPF` | cards that the kernel should keep |
+//! | `net_tap0,iface=tap0` | an interface that the kernel gets, for as long as mosaic runs | tests |
+//! | `net_memif0,role=client` | memory shared with another process | chains of middleboxes |
+//! | `net_pcap0,rx_pcap=FILE` | a capture, as if it came live | tests |
+//! | `net_null0,size=64` | frames of zeros, as fast as can be | measuring |
+//!
+//! What a device lacks of what was asked for (queues, symmetric RSS, promiscuous mode) is a warning at the start, never a
+//! refusal. Where a device cannot bring both directions of a flow to one queue, or has one queue only, packets change
+//! shards in software (`mosaic_handed_out_packets_total`).
+//!
+//! # Keys
+//!
+//! Besides those of [`config`](mod@crate::config) that captures have too. Unknown keys, ports without a wire, ports in two
+//! wires and devices named twice are refused with file, line and key.
+//!
+//! | section | key | values | by default |
+//! |---|---|---|---|
+//! | `[runtime]` | `cores` | numbers of cores, one for each shard; sets the number of shards | `pin` decides |
+//! | | `idle` | `"adaptive"`, `"spin"` | `"adaptive"` |
+//! | `[dpdk]` | `hugepages` | `"auto"`, `"off"`, or 16 to 1048576 megabytes | `"auto"`: where 256 MB are free |
+//! | | `file_prefix` | 1 to 32 of `A-Z a-z 0-9 _ - . :` | one for each process |
+//! | | `eal_args` | texts, passed to DPDK's EAL as they are | none |
+//! | `[[port]]` | `name` | 1 to 32 of `A-Z a-z 0-9 _ - . :` | must be given |
+//! | | `device` | as above | must be given |
+//! | | `queues` | 1 to the number of shards | one for each shard |
+//! | | `rx_descriptors`, `tx_descriptors` | 64 to 32768 a queue | 1024 |
+//! | | `mtu` | 68 to 65535 bytes | the device's own |
+//! | | `promiscuous` | `true`, `false` | `true` |
+//! | | `mbufs` | 512 to 16777216 packet buffers | as many as the queues need |
+//! | `[[wire]]` | `port` or `ports` | name of a port (tap), or of two (inline) | must be given |
+//! | | `mode` | `"tap"`, `"inline"` | follows from `port` or `ports` |
+//! | | `on_exit`, `on_overload` | `"bypass"`, `"drop"` | `"bypass"` |
+//! | | `filtered` ... `table_full` | `"forward"`, `"drop"`, see below | `"forward"` |
+//!
+//! For live traffic the [profile](crate::config) is `receiver` unless the file says otherwise: a segment that its receiver
+//! must refuse adds no bytes. Flows whose beginning was not seen are tracked (`midstream = true`), since most are under way
+//! when mosaic starts.
+//!
+//! # Packets that are not analysed
+//!
+//! On an inline wire these keys of `[[wire]]` say what becomes of packets that no actor sees. They pass by default: mosaic
+//! then changes nothing that it does not understand. Each is counted under its reason in `mosaic_dropped_packets_total`
+//! either way: *dropped from analysis*. A tap has no such keys.
+//!
+//! | key | packets | reasons |
+//! |---|---|---|
+//! | `filtered` | refused by the packet filter | `packet_filter` |
+//! | `not_ip` | ARP, LLDP, spanning tree; `"drop"` stops IPv4 from resolving addresses | `not_ip`, `link_type` |
+//! | `malformed` | headers cut short, contradicting themselves, or too many | `malformed`, `too_deep` |
+//! | `bad_checksum` | a wrong IPv4, TCP or UDP checksum | `ip_checksum`, `transport_checksum` |
+//! | `fragments_dropped` | fragments that break the rules or find no room | `fragment_invalid`, `fragment_bound` |
+//! | `table_full` | of flows that find no room in the flow table | `table_full` |
+//!
+//! `on_overload` is about frames that come faster than the shards can look at them, `on_exit` about those that come when no
+//! shard looks any more: `"bypass"` keeps the network working unwatched, `"drop"` lets nothing pass unseen.
+//!
+//! # Idling
+//!
+//! | `idle` | a shard without work | costs | adds to the first packet after a silence |
+//! |---|---|---|---|
+//! | `"adaptive"` | polls a few hundred times, then sleeps 16 to 250 microseconds between polls | little of a core | the sleep, at most |
+//! | `"spin"` | polls on | a whole core | nothing |
+//!
+//! Under load both are the same: a shard that finds packets never sleeps.
+//!
+//! # What to watch
+//!
+//! On a terminal a status line shows rates and losses. The figures of each device are metrics with the label `port`
+//! ([`metrics`](super::metrics)). The connection log has the same records as with captures, and they are written as flows
+//! end: `tail -f` works. Live traffic does not wait for the disk: where records come faster than they can be written, they
+//! are lost, and the end of the run says how many.
+//!
+//! Devices count what reaches them. What the wire or a kernel interface loses before, no figure shows; `net_af_packet` loses
+//! frames under floods without counting them.
