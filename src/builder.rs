@@ -160,10 +160,13 @@ impl Builder {
             idle,
             pin,
             on_panic,
-            wire,
+            mut wire,
             mut shard,
+            live,
             ..
         } = self.plan;
+        // Virtual devices bring packets of programs on this machine, which never were on a wire.
+        wire.unfinished_checksums |= !live.is_empty();
         shard.hash_seed = RandomState::new().build_hasher().finish();
         let shards =
             crate::config::check(u64::from(shards), &ranges::SHARDS).map_err(|source| {
@@ -179,6 +182,7 @@ impl Builder {
             pin,
             cores,
             on_panic,
+            wires: live.rules(),
             ..Shards::new(shards, wire, shard)
         };
         Ok(Runtime::new(mosaic_runtime::start(plan)?))

@@ -5,7 +5,7 @@ use std::time::Duration;
 use mosaic_engine::counters::{Drops, IngressCounters};
 use mosaic_engine::shard::ShardCounters;
 use mosaic_port::PortError;
-use mosaic_runtime::{ActorPanics, Handle, Running, ShardReport, ShardSnapshot};
+use mosaic_runtime::{ActorPanics, Handle, Running, ShardReport, ShardSnapshot, WireCounters};
 
 use crate::live::{PortFigures, Ports};
 use crate::{Builder, Error, Result};
@@ -167,6 +167,11 @@ impl Snapshot {
     /// Frames and packets dropped.
     pub fn drops(&self) -> Drops {
         self.sum(|shard| shard.drops)
+    }
+
+    /// What became of the frames of inline ports.
+    pub fn wire(&self) -> WireCounters {
+        self.sum(|shard| shard.wire)
     }
 
     /// What all shards did.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use mosaic_engine::counters::Drops;
+use mosaic_runtime::WireRules;
 use serde::Deserialize;
 
 /// Which devices are opened and how they are wired. Empty without live traffic.
@@ -21,6 +22,15 @@ impl LivePlan {
     /// Whether there is nothing to open.
     pub fn is_empty(&self) -> bool {
         self.ports.is_empty()
+    }
+
+    /// The rules for frames by the interface they come in on: the ports of each wire in turn.
+    pub(crate) fn rules(&self) -> Vec<WireRules> {
+        let ends = |wire: &WirePlan| 1 + usize::from(wire.b.is_some());
+        let rules = self.wires.iter().map(|wire| (wire.rules(), ends(wire)));
+        rules
+            .flat_map(|(rules, ends)| std::iter::repeat_n(rules, ends))
+            .collect()
     }
 
     /// The ports of `wire`, the one or both.
@@ -212,6 +222,14 @@ impl WirePlan {
             not_analysed: NotAnalysed::default(),
         }
     }
+
+    fn rules(&self) -> WireRules {
+        WireRules {
+            pass_refused: self.not_analysed.forward_mask(),
+            pass_overload: self.on_overload == Unwatched::Bypass,
+            pass_exit: self.on_exit == Unwatched::Bypass,
+        }
+    }
 }
 
 /// What becomes of frames that nobody looks at.
@@ -279,6 +297,27 @@ impl NotAnalysed {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rules_stand_in_the_order_of_the_ends() {
+        let inline = WirePlan {
+            on_exit: Unwatched::Drop,
+            ..WirePlan::new(0, Some(1))
+        };
+        let overloaded = WirePlan {
+            on_overload: Unwatched::Drop,
+            ..WirePlan::new(3, Some(4))
+        };
+        let plan = LivePlan {
+            wires: vec![inline, WirePlan::new(2, None), overloaded],
+            ..LivePlan::default()
+        };
+        let rules = plan.rules();
+        let exit: Vec<_> = rules.iter().map(|rules| rules.pass_exit).collect();
+        let overload: Vec<_> = rules.iter().map(|rules| rules.pass_overload).collect();
+        assert_eq!(exit, [false, false, true, true, true]);
+        assert_eq!(overload, [true, true, true, false, false]);
+    }
 
     #[test]
     fn devices_are_pci_addresses_or_virtual() {

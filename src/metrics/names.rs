@@ -226,6 +226,40 @@ pub const METRICS: &[Metric] = &[
         "Bursts held back until another shard had room.",
         |s| s.ring_waits,
     ),
+    // On wires.
+    counter(
+        "mosaic_forwarded_frames_total",
+        "Frames that came in on a wire and left on its other side.",
+        |s| s.wire.forwarded,
+    ),
+    counter(
+        "mosaic_forwarded_bytes_total",
+        "Bytes of forwarded frames.",
+        |s| s.wire.forwarded_bytes,
+    )
+    .bytes(),
+    counter(
+        "mosaic_bypassed_frames_total",
+        "Frames that were to pass a wire without an actor having decided.",
+        |s| s.wire.bypassed,
+    ),
+    counter(
+        "mosaic_unseen_frames_total",
+        "Frames that came in on a wire while its shard was ending, or lost.",
+        |s| s.wire.unseen,
+    ),
+    counter_by(
+        "reason",
+        "mosaic_wire_dropped_frames_total",
+        "Frames that came in on a wire and did not leave it.",
+        |s, each| {
+            each("verdict", s.wire.dropped_verdict);
+            each("not_analysed", s.wire.dropped_refused);
+            each("overload", s.wire.dropped_overload);
+            each("exit", s.wire.dropped_exit);
+            each("no_room", s.wire.dropped_no_room);
+        },
+    ),
     // Flows.
     counter(
         "mosaic_shard_packets_total",

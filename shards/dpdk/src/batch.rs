@@ -272,6 +272,16 @@ impl Batch for MbufBatch {
         }
     }
 
+    /// `None` for a frame that came in several buffers: what is shown of it is a copy.
+    fn bytes_mut(&mut self, index: usize) -> Option<&mut [u8]> {
+        let frame = &self.frames[..self.len][index];
+        if frame.segments > 1 {
+            return None;
+        }
+        // SAFETY: as in `frame`, and the batch is borrowed mutably.
+        Some(unsafe { std::slice::from_raw_parts_mut(frame.data.cast_mut(), frame.len as usize) })
+    }
+
     #[inline]
     fn stamp(&mut self, now: Timestamp) {
         self.time = now;

@@ -41,6 +41,7 @@ impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.overview(f)?;
         self.ports(f)?;
+        self.wires(f)?;
         self.protocols(f)?;
         self.events(f)?;
         self.top(f)?;
@@ -121,6 +122,26 @@ impl Summary<'_> {
         }
         right(&mut ports, 1..5);
         writeln_unless_empty(f, &ports)
+    }
+
+    fn wires(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let wire = self.figures.wire();
+        let mut frames = table(&["frames on wires", "frames"]);
+        for (name, count) in [
+            ("forwarded", wire.forwarded),
+            ("of them without a decision", wire.bypassed),
+            ("dropped by actors", wire.dropped_verdict),
+            ("dropped, not analysed", wire.dropped_refused),
+            ("dropped, overload", wire.dropped_overload),
+            ("dropped while ending", wire.dropped_exit),
+            ("dropped, no room to send", wire.dropped_no_room),
+        ] {
+            if count > 0 {
+                frames.add_row([name.to_owned(), HumanCount(count).to_string()]);
+            }
+        }
+        right(&mut frames, 1..2);
+        writeln_unless_empty(f, &frames)
     }
 
     fn protocols(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
