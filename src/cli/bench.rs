@@ -6,7 +6,7 @@
 //! With several shards the frames are dealt out beforehand to the shard that owns their flow, as a network card with
 //! receive-side scaling does, so that no time goes into a reader or into handing over.
 //!
-//! Flows are tracked with the profile `record` and the default bounds, divided over the shards. In the repeats that are
+//! Flows are tracked with the profile `record`, unless told otherwise, and the default bounds, divided over the shards. In the repeats that are
 //! reported, the memory of the flow table is put in place before the first packet; in the warm-up it is not, so that what
 //! the process gains there is what its flows take.
 
@@ -29,7 +29,7 @@ use mosaic_runtime::{ActorSpec, LocalShard, OnPanic, RuntimeError, ShardSnapshot
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::config::Plan;
-use crate::config::words::Checksums;
+use crate::config::words::{self, Checksums};
 use load::{Counter, Load, Reader, SharedTally, Tally};
 use report::{Report, ShardReport, Spread, nanos_each, per_second};
 
@@ -75,6 +75,10 @@ struct ReplayArgs {
     /// What is done about IPv4, TCP and UDP checksums
     #[arg(long, value_enum, value_name = "POLICY", default_value_t = Checksums::Ignore)]
     checksums: Checksums,
+
+    /// Which segments may add bytes to a stream
+    #[arg(long, value_enum, value_name = "PROFILE", default_value_t = words::Profile::Record)]
+    profile: words::Profile,
 
     /// Print one JSON object instead of a table
     #[arg(long)]
@@ -163,6 +167,7 @@ impl Bench {
             ..
         } = Plan::default();
         wire.checksums = args.checksums.into();
+        shard.profile = args.profile.into();
         let shards = usize::from(args.shards);
         let ports = deal_out(capture, args.shards, &wire)?;
         shard.flows_max = shard.flows_max.div_ceil(shards);

@@ -9,6 +9,7 @@ use mosaic_port::prefetch;
 
 use super::FlowKey;
 use super::entry::{Cold, Hot};
+use crate::event::Side;
 
 /// Flows of one shard, by key.
 #[derive(Debug)]
@@ -219,6 +220,12 @@ impl FlowTable {
         let cold: *const Cold = &self.flows[number as usize].cold;
         prefetch(cold);
         prefetch(cold.cast::<u8>().wrapping_add(64));
+    }
+
+    /// Fetches what is kept about the troubles of one direction, where timestamps are.
+    #[inline]
+    pub(crate) fn prefetch_trouble(&self, number: u32, side: Side) {
+        prefetch(self.flows[number as usize].cold.trouble(side));
     }
 
     /// Fetches the memory that the next new flow but `nth` will be written to; returns its number.

@@ -204,6 +204,9 @@ pub struct Shard {
     drops: Drops,
     /// Flows below this number were ended by [`Shard::finish_some`].
     finished_to: u32,
+    /// Takes every segment step by step: what the short way is held against.
+    #[cfg(test)]
+    careful_only: bool,
 }
 
 /// How many packets the look-up of flows runs ahead of their processing, so that memory has time to come; and not more, or
@@ -277,6 +280,8 @@ impl Shard {
             events: [0; 8],
             drops: Drops::default(),
             finished_to: 0,
+            #[cfg(test)]
+            careful_only: false,
             config,
         }
     }
@@ -354,8 +359,13 @@ impl Shard {
     #[inline]
     fn prefetch_rare(&self, packet: &Packet, number: u32) {
         let changes_class = begins_or_ends(packet);
-        if changes_class || !self.table.hot(number).is_ordinary() {
+        let hot = self.table.hot(number);
+        if changes_class || !hot.is_ordinary() {
             self.table.prefetch_cold(number);
+        }
+        if self.config.profile == Profile::Receiver {
+            let side = hot.side_of(packet.direction);
+            self.table.prefetch_trouble(number, side);
         }
         if changes_class {
             self.classes

@@ -96,10 +96,16 @@ impl Shard {
             && segment.seq == half.base.at_offset(half.next)
             && segment.captured == segment.len
             && segment.window != 0
-            && self.config.profile == Profile::Record;
-        if !ordinary {
+            && !(segment.len == 0 && is_beyond_window(hot, side, segment.seq));
+        #[cfg(test)]
+        let ordinary = ordinary && !self.careful_only;
+        if !ordinary
+            || self.config.profile == Profile::Receiver
+                && !self.takes_timestamp(packet, run.bytes[i], number, side)
+        {
             return false;
         }
+        let hot = self.table.hot(number);
         let set = self.monitors.set(hot.set);
         let hooked = set.packets != [false; 2];
         let active = hooked || segment.len > 0 && set.mask != 0;
@@ -115,6 +121,24 @@ impl Shard {
         if hooked {
             self.packet_hook(run, slot, i, side, Hook::Receive);
         }
+        true
+    }
+
+    /// Whether the timestamp of a segment that is ordinary otherwise lets a receiver take it; if so, it is noted.
+    /// Comes to the same result as [`judge`](Self::judge), or leaves the segment to that.
+    fn takes_timestamp(&mut self, packet: &Packet, bytes: &[u8], number: u32, side: Side) -> bool {
+        if matches!(packet.transport, Transport::Tcp { options_len: 0, .. }) {
+            return true;
+        }
+        let Some(value) = lone_timestamp(packet, bytes) else {
+            return false;
+        };
+        // PAWS (RFC 7323, section 5.3).
+        let trouble = self.table.cold_mut(number).trouble_mut(side);
+        if trouble.ts_known && Seq(value).distance_from(Seq(trouble.ts_recent)) < 0 {
+            return false;
+        }
+        (trouble.ts_recent, trouble.ts_known) = (value, true);
         true
     }
 
@@ -582,6 +606,13 @@ impl Shard {
     }
 }
 
+/// Whether a bare acknowledgment of `side` stands beyond the window of the other side.
+#[inline]
+fn is_beyond_window(hot: &Hot, side: Side, seq: Seq) -> bool {
+    let other = side.other();
+    hot.has(Flags::ACKED, other) && seq.is_after(hot.window_edge[other as usize])
+}
+
 /// Whether no byte of `side` counts from its present offset 0 yet, so that this may still move.
 fn is_untouched(hot: &Hot, side: Side) -> bool {
     hot.half(side).next == 0 && !hot.has(Flags::STORED, side)
@@ -658,6 +689,18 @@ fn judge_reset(
         Profile::Receiver => window.judge_reset(segment.seq),
         Profile::Record => window.judge_reset_in_window(segment.seq),
     }
+}
+
+/// The value of the timestamp option where it is the only one, laid out as RFC 7323, appendix A, recommends.
+fn lone_timestamp(packet: &Packet, bytes: &[u8]) -> Option<u32> {
+    const NOP_NOP_TIMESTAMP: [u8; 4] = [1, 1, 8, 10];
+    let options = bytes.get(packet.transport_at as usize + 20..packet.payload_at as usize)?;
+    let options: &[u8; 12] = options.try_into().ok()?;
+    let (kind, value) = (
+        options.first_chunk::<4>()?,
+        options[4..].first_chunk::<4>()?,
+    );
+    (*kind == NOP_NOP_TIMESTAMP).then(|| u32::from_be_bytes(*value))
 }
 
 fn options_of(packet: &Packet, bytes: &[u8]) -> Options {

@@ -5,4 +5,5 @@ mod fixture;
 mod handshake;
 mod life;
 mod readers;
+mod short_way;
 mod streams;

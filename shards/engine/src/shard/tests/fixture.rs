@@ -204,6 +204,46 @@ impl Bench {
         (packet, bytes)
     }
 
+    /// A segment with a timestamp option.
+    pub(super) fn stamped(
+        &self,
+        from: Side,
+        flags: TcpFlags,
+        (seq, ack): (u32, u32),
+        payload: &[u8],
+        stamp: u32,
+    ) -> (Packet, Vec<u8>) {
+        let (packet, mut bytes) = self.segment(from, flags, seq, ack, payload);
+        let mut options = vec![1, 1, 8, 10];
+        options.extend(stamp.to_be_bytes());
+        options.extend([0; 4]);
+        bytes.splice(54..54, options);
+        let Transport::Tcp {
+            seq,
+            ack,
+            window,
+            flags,
+            ..
+        } = packet.transport
+        else {
+            unreachable!("a TCP segment")
+        };
+        let packet = Packet {
+            wire_len: packet.wire_len + 12,
+            ip_len: packet.ip_len + 12,
+            payload_at: packet.payload_at + 12,
+            transport: Transport::Tcp {
+                seq,
+                ack,
+                window,
+                flags,
+                options_len: 12,
+            },
+            ..packet
+        };
+        (packet, bytes)
+    }
+
     /// Several packets in one burst.
     pub(super) fn burst(&mut self, packets: &[(Packet, Vec<u8>)]) {
         let (packets, bytes): (Vec<_>, Vec<_>) = packets

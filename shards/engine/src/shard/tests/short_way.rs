@@ -1,0 +1,158 @@
+//! The short way for ordinary segments comes to the same as taking them step by step.
+
+use proptest::prelude::*;
+use std::vec::Vec;
+
+use super::fixture::*;
+use crate::event::{EventSet, Side};
+use crate::shard::{Profile, ShardConfig};
+use crate::wire::TcpFlags;
+
+/// One segment of a script: mostly the next in order, now and then another.
+#[derive(Clone, Debug)]
+struct Step {
+    from: Side,
+    /// How far its number is from the next in order, and its acknowledgment from what there is to acknowledge.
+    off: i8,
+    ack_off: i8,
+    len: u8,
+    flags: TcpFlags,
+    /// Steps of the sender's timestamp, and whether it has one.
+    stamp: Option<i8>,
+    window: u16,
+    /// Whether it comes in the same burst as the one before.
+    joins: bool,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let off = prop_oneof![12 => Just(0_i8), 1 => -20..20_i8];
+    let flags = prop_oneof![
+        20 => Just(TcpFlags::ACK),
+        4 => Just(TcpFlags::ACK | TcpFlags::PSH),
+        1 => Just(TcpFlags::ACK | TcpFlags::FIN),
+        1 => Just(TcpFlags::RST | TcpFlags::ACK),
+        1 => Just(TcpFlags::SYN),
+        1 => Just(TcpFlags::empty()),
+    ];
+    let stamp = prop::option::of(prop_oneof![6 => 0..3_i8, 1 => -3..0_i8]);
+    let window = prop_oneof![8 => Just(1000_u16), 1 => 0..30_u16];
+    (
+        any::<bool>(),
+        off.clone(),
+        off,
+        0..12_u8,
+        flags,
+        stamp,
+        window,
+        any::<bool>(),
+    )
+        .prop_map(
+            |(client, off, ack_off, len, flags, stamp, window, joins)| Step {
+                from: if client { Side::Client } else { Side::Server },
+                off,
+                ack_off,
+                len,
+                flags,
+                stamp,
+                window,
+                joins,
+            },
+        )
+}
+
+/// What an actor saw, what it read, what it was told of the flows, and what the shard counted.
+fn outcome(
+    steps: &[Step],
+    profile: Profile,
+    careful_only: bool,
+    midstream: bool,
+) -> impl PartialEq + core::fmt::Debug {
+    let config = ShardConfig {
+        profile,
+        ..ShardConfig::default()
+    };
+    let mut bench = Bench::without_actors(config);
+    bench.shard.careful_only = careful_only;
+    bench.add_actor(EventSet::all(), usize::MAX, 0);
+    bench.add_actor(EventSet::NEW_DATA, 5, 0);
+    if !midstream {
+        bench.open();
+    }
+    let (mut next, mut stamps) = ([1_u32; 2], [100_u32; 2]);
+    let mut burst = Vec::new();
+    for step in steps {
+        let side = step.from as usize;
+        let seq = next[side].wrapping_add_signed(step.off.into());
+        let ack = next[1 - side].wrapping_add_signed(step.ack_off.into());
+        let payload: Vec<u8> = (0..step.len)
+            .map(|i| b'a' + (seq as u8).wrapping_add(i) % 26)
+            .collect();
+        let mut segment = match step.stamp {
+            Some(by) => {
+                let stamp = stamps[side].wrapping_add_signed(by.into());
+                stamps[side] = stamps[side].max(stamp);
+                bench.stamped(step.from, step.flags, (seq, ack), &payload, stamp)
+            }
+            None => bench.segment(step.from, step.flags, seq, ack, &payload),
+        };
+        if let crate::wire::Transport::Tcp { window, .. } = &mut segment.0.transport {
+            *window = step.window;
+        }
+        if step.off == 0 {
+            next[side] += u32::from(step.len) + u32::from(step.flags.contains(TcpFlags::FIN));
+        }
+        if !step.joins && !burst.is_empty() || burst.len() == 60 {
+            bench.burst(&core::mem::take(&mut burst));
+        }
+        burst.push(segment);
+    }
+    bench.burst(&burst);
+    bench.finish();
+    let counters = *bench.shard.counters();
+    let seen: Vec<_> = bench
+        .host
+        .0
+        .into_iter()
+        .map(|seen| {
+            (
+                seen.log,
+                seen.read,
+                seen.lost,
+                std::format!("{:?}", seen.removed),
+            )
+        })
+        .collect();
+    (seen, counters)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
+
+    #[test]
+    fn agrees_with_step_by_step(
+        steps in prop::collection::vec(step(), 1..60),
+        receiver: bool,
+        midstream: bool,
+    ) {
+        let profile = if receiver { Profile::Receiver } else { Profile::Record };
+        let short = outcome(&steps, profile, false, midstream);
+        let careful = outcome(&steps, profile, true, midstream);
+        prop_assert_eq!(short, careful);
+    }
+}
+
+#[test]
+fn a_receiver_refuses_an_old_timestamp_where_the_number_is_right() {
+    for (profile, read) in [(Profile::Receiver, "abcxyz"), (Profile::Record, "abcdef")] {
+        let mut bench = Bench::new(ShardConfig {
+            profile,
+            ..ShardConfig::default()
+        });
+        bench.open();
+        for (seq, payload, stamp) in [(1, "abc", 50), (4, "def", 40), (4, "xyz", 60)] {
+            let segment = bench.stamped(CLIENT, TcpFlags::ACK, (seq, 1), payload.as_bytes(), stamp);
+            bench.burst(&[segment]);
+        }
+        assert_eq!(bench.read(CLIENT), read);
+    }
+}
