@@ -481,15 +481,17 @@ uint16_t mosaic_rx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs,
 
 		frames[i].data = rte_pktmbuf_mtod(mbuf, const uint8_t *);
 		frames[i].len = mbuf->pkt_len;
-		frames[i].segments = mbuf->nb_segs;
 		segments |= mbuf->nb_segs;
 		holders |= rte_mbuf_refcnt_read(mbuf);
 		pools |= (uintptr_t)mbuf->pool ^ (uintptr_t)pool;
 		flags |= mbuf->ol_flags;
 	}
 	*kind = 0;
-	if (unlikely(segments > 1))
+	if (unlikely(segments > 1)) {
 		*kind = MOSAIC_CHAINED | MOSAIC_SPECIAL;
+		for (i = 0; i < count; i++)
+			frames[i].segments = mbufs[i]->nb_segs;
+	}
 	if (unlikely(holders != 1 || pools || flags & (RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL)))
 		*kind |= MOSAIC_SPECIAL;
 	if (unlikely(flags & RTE_MBUF_F_RX_VLAN_STRIPPED))
@@ -668,7 +670,7 @@ void mosaic_tx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, con
 		send_all(port, queue, mbufs, frames, count, kind, patience, sent);
 		return;
 	}
-	divide(&parts, mbufs, frames, count, forward, linear);
+	divide(&parts, mbufs, frames, count, forward, linear && kind & MOSAIC_CHAINED);
 	done = parts.outs ? send_patiently(port, queue, parts.out, parts.outs, patience) : 0;
 	sent->frames = done;
 	sent->no_room = parts.outs - done + parts.misfits;

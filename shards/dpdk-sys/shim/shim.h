@@ -118,7 +118,8 @@ int mosaic_reta_read(uint16_t port, uint16_t *queues, uint16_t size);
 
 /* --- bursts ----------------------------------------------------------------------------------------------------- */
 
-/* Where the bytes of an mbuf's first segment are; the length is that of all segments. */
+/* Where the bytes of an mbuf's first segment are; the length is that of all segments, whose number is written only for
+ * bursts that are MOSAIC_CHAINED. */
 struct mosaic_frame {
 	const uint8_t *data;
 	uint32_t len;

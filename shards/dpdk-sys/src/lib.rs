@@ -132,7 +132,8 @@ pub struct MosaicStats {
     pub rx_no_buffer: u64,
 }
 
-/// Where the bytes of an mbuf's first segment are, and the length of all its segments.
+/// Where the bytes of an mbuf's first segment are, and the length of all its segments; their number only in bursts that are
+/// [`CHAINED`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 #[expect(

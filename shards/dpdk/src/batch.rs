@@ -223,6 +223,12 @@ impl MbufBatch {
             .collect()
     }
 
+    /// Whether the frame lies in several buffers. The shim counts them only where a burst has such frames.
+    #[inline]
+    fn is_chained(&self, index: usize) -> bool {
+        self.kind & sys::CHAINED != 0 && self.frames[index].segments > 1
+    }
+
     fn chained_bytes(&self, index: usize) -> &[u8] {
         let found = self.chained.frames.iter().find(|(at, _)| *at == index);
         found.map_or(&[], |(_, bytes)| bytes)
@@ -256,7 +262,7 @@ impl Batch for MbufBatch {
     #[inline]
     fn frame(&self, index: usize) -> Frame<'_> {
         let frame = &self.frames[..self.len][index];
-        let bytes = if frame.segments > 1 {
+        let bytes = if self.is_chained(index) {
             self.chained_bytes(index)
         } else {
             // SAFETY: the invariant: `len` bytes at `data` of a buffer of one segment that is the batch's alone, or none
@@ -322,7 +328,7 @@ impl Batch for MbufBatch {
             if to.mbufs[at].is_null() {
                 to.kind |= sys::GAPS;
             }
-            if to.frames[at].segments > 1 {
+            if to.is_chained(at) {
                 let chained = &mut self.chained.frames;
                 if let Some(found) = chained.iter().position(|(index, _)| *index == from) {
                     let (_, bytes) = chained.swap_remove(found);
