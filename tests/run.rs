@@ -386,15 +386,75 @@ fn a_live_port_gives_the_records_of_a_replay() {
     }
 }
 
-/// Number of packets of a little-endian pcap file.
+/// Number of frames of a capture.
 fn frames_of(pcap: &[u8]) -> f64 {
+    f64::from(u32::try_from(frames(pcap).len()).unwrap())
+}
+
+/// The frames of a little-endian pcap file.
+fn frames(pcap: &[u8]) -> Vec<&[u8]> {
     let mut at = 24;
-    let mut frames = 0_u32;
+    let mut frames = Vec::new();
     while let Some(len) = pcap.get(at + 8..at + 12) {
-        at += 16 + u32::from_le_bytes(len.try_into().unwrap()) as usize;
-        frames += 1;
+        let begin = at + 16;
+        at = begin + u32::from_le_bytes(len.try_into().unwrap()) as usize;
+        frames.push(&pcap[begin..at]);
     }
-    f64::from(frames)
+    frames
+}
+
+/// Two devices that give a capture each and write what they send to a file: byte for byte, and in order, each capture
+/// comes out on the other side; without ARP where the configuration says so.
+#[test]
+fn what_comes_in_on_one_side_of_a_wire_goes_out_on_the_other() {
+    if !has_dpdk() {
+        return;
+    }
+    let [http, dns] = ["http", "dns"].map(|name| fs::read(capture(name)).unwrap());
+    for not_ip in ["forward", "drop"] {
+        let config = Config::new("");
+        let port = |name: &str, device: &str, input: &str| {
+            format!(
+                "[[port]]\nname = \"{name}\"\ndevice = \"{device},rx_pcap={},tx_pcap={}\"\n",
+                capture(input).to_str().unwrap(),
+                config.file(name).to_str().unwrap()
+            )
+        };
+        let text = port("left", "net_pcap0", "http")
+            + &port("right", "net_pcap1", "dns")
+            + &format!("[[wire]]\nports = [\"left\", \"right\"]\nnot_ip = \"{not_ip}\"\n");
+        fs::write(config.path(), text).unwrap();
+        let running = Running::start(&mut config.command());
+        for (port, input) in [("left", &http), ("right", &dns)] {
+            let metric = format!("mosaic_port_received_frames_total{{port=\"{port}\"}}");
+            running.wait_for(&metric, frames_of(input));
+        }
+        let output = running.end("INT");
+        assert!(output.status.success(), "{output:?}");
+        assert!(
+            self::text(&output.stdout).contains("forwarded"),
+            "{output:?}"
+        );
+        for (sent_by, input) in [("right", &http), ("left", &dns)] {
+            let sent = fs::read(config.file(sent_by)).unwrap();
+            let is_ip = |frame: &&[u8]| {
+                [[0x08, 0x00], [0x86, 0xdd]]
+                    .iter()
+                    .any(|kind| frame[12..14] == *kind)
+            };
+            let all = frames(input);
+            let passing: Vec<_> = all
+                .iter()
+                .copied()
+                .filter(|frame| not_ip == "forward" || is_ip(frame))
+                .collect();
+            assert!(
+                not_ip == "forward" || passing.len() < all.len(),
+                "there is something to drop"
+            );
+            assert!(frames(&sent) == passing, "{sent_by}, not_ip = {not_ip}");
+        }
+    }
 }
 
 /// Records of flows that end appear while it runs: whoever follows the file does not wait for a block to fill.

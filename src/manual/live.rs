@@ -140,7 +140,8 @@
 //! # What to watch
 //!
 //! On a terminal a status line shows rates and losses. The figures of each device are metrics with the label `port`
-//! ([`metrics`](super::metrics)). The connection log has the same records as with captures, and they are written as flows
+//! ([`metrics`](super::metrics)). On inline wires every frame is either `mosaic_forwarded_frames_total` or, by reason,
+//! `mosaic_wire_dropped_frames_total`. The connection log has the same records as with captures, and they are written as flows
 //! end: `tail -f` works. Live traffic does not wait for the disk: where records come faster than they can be written, they
 //! are lost, and the end of the run says how many.
 //!

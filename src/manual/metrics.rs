@@ -35,3 +35,4 @@
 //! | `MosaicPortMissedFrames` | a device lost frames because its queues were full |
 //! | `MosaicPortBuffersExhausted` | more than 90 % of a port's packet buffers are in use, or frames found none |
 //! | `MosaicPortDown` | a live port has no link |
+//! | `MosaicWireDrops` | an inline wire loses frames that nobody decided to drop |
