@@ -96,7 +96,7 @@ proptest! {
         expected.sort_unstable();
         prop_assert_eq!(&passed, &expected);
         let counters = wire_counters(&report);
-        prop_assert_eq!(counters.dropped_verdict as usize, all.len() - expected.len());
+        prop_assert_eq!(counters.dropped_verdict, (all.len() - expected.len()) as u64);
         prop_assert_eq!(counters.forwarded_bytes, 50 * expected.len() as u64);
         prop_assert_eq!(counters.bypassed, 0);
         prop_assert_eq!(log.seen().len(), all.len(), "dropped packets are seen all the same");
@@ -171,7 +171,7 @@ fn overload_passes_or_drops_by_the_rules() {
         }];
         let report = run(plan, all.len());
         let (counters, missed) = (wire_counters(&report), sum(&report, |s| s.ring_dropped));
-        assert!(missed > 0 && missed as usize + log.seen().len() == all.len());
+        assert!(missed > 0 && missed + log.seen().len() as u64 == all.len() as u64);
         let dropped = if pass_overload { 0 } else { missed };
         assert_eq!(counters.dropped_overload, dropped);
         assert_eq!(counters.bypassed, missed - dropped);
