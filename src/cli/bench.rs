@@ -10,7 +10,9 @@
 //! reported, the memory of the flow table is put in place before the first packet; in the warm-up it is not, so that what
 //! the process gains there is what its flows take.
 
+mod device;
 mod load;
+mod port;
 mod report;
 
 use std::io::Write;
@@ -43,6 +45,7 @@ pub(crate) struct BenchArgs {
 #[derive(Debug, clap::Subcommand)]
 enum BenchCommand {
     Replay(ReplayArgs),
+    Port(port::PortArgs),
 }
 
 /// Drive shards with a capture that lies in memory
@@ -90,6 +93,17 @@ struct ReplayArgs {
 pub(crate) enum BenchError {
     #[error(transparent)]
     Capture(#[from] PortError),
+    #[cfg(feature = "dpdk")]
+    #[error(transparent)]
+    Dpdk(#[from] mosaic_dpdk::Error),
+    #[cfg(feature = "dpdk")]
+    #[error("the device has no queue left")]
+    NoQueue,
+    #[cfg(not(feature = "dpdk"))]
+    #[error(
+        "{0}: this mosaic was built without DPDK, which devices need: build with `--features dpdk`"
+    )]
+    NoDpdk(String),
     #[error("{}: holds no packets", .0.display())]
     Empty(PathBuf),
     #[error(transparent)]
@@ -107,22 +121,29 @@ pub(crate) enum BenchError {
 /// # Errors
 /// [`BenchError`].
 pub(crate) fn run(args: BenchArgs) -> Result<(), BenchError> {
-    let BenchCommand::Replay(args) = args.command;
-    let mut bench = Bench::load(&args)?;
+    let text = match args.command {
+        BenchCommand::Replay(args) => replay(&args)?,
+        BenchCommand::Port(args) => port::run(&args)?,
+    };
+    writeln!(std::io::stdout(), "{text}")?;
+    Ok(())
+}
+
+/// Runs `mosaic bench replay`; the text of the report.
+fn replay(args: &ReplayArgs) -> Result<String, BenchError> {
+    let mut bench = Bench::load(args)?;
     // The memory that flows take shows only while it is taken page by page; times are better taken without that.
     let warm_up = bench.repeat()?;
     bench.shard.prefault = true;
     let repeats = (0..args.repeat)
         .map(|_| bench.repeat())
         .collect::<Result<Vec<_>, _>>()?;
-    let report = bench.report(&args, &warm_up, &repeats);
-    let text = if args.json {
+    let report = bench.report(args, &warm_up, &repeats);
+    Ok(if args.json {
         serde_json::to_string(&report)?
     } else {
         report.to_table()
-    };
-    writeln!(std::io::stdout(), "{text}")?;
-    Ok(())
+    })
 }
 
 /// A capture in memory, dealt out to shards.

@@ -71,7 +71,7 @@ fn check_packets(burst: &Burst, parsed: &Parsed) {
                 before = Some(index);
                 burst.frame(index.into()).bytes
             }
-            Buffer::Datagram(index) => &parsed.datagrams[usize::from(index)],
+            Buffer::Datagram { datagram, .. } => &parsed.datagrams[usize::from(datagram)],
         };
         let _ = &parsed.encapsulations[usize::from(packet.encapsulation)];
         assert!(packet.ip_at <= packet.transport_at && packet.transport_at <= packet.payload_at);
