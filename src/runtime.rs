@@ -222,6 +222,7 @@ impl Snapshot {
             + self.drops().sum()
             + hand_over.ring_dropped;
         ingress.received_frames == ends
+            && self.wire().is_balanced()
             && hand_over.handed_out == hand_over.taken_in + hand_over.ring_dropped
     }
 

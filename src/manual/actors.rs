@@ -78,7 +78,31 @@
 //! ([`summary`](crate::prelude::FlowContext::summary)), the bytes ([`peek`](crate::prelude::FlowContext::peek)). An actor that knows
 //! enough of a flow calls [`stop`](crate::prelude::FlowContext::stop) and hears nothing more of it but `on_removed`.
 //!
-//! `on_packet` answers with a [`Verdict`](crate::prelude::Verdict).
+//! `on_packet` answers with a [`Verdict`](crate::prelude::Verdict). Where mosaic stands in a wire ([`live`](super::live)), a
+//! packet goes on its way unless an actor says `Drop`: a drop by one is final, though the others still see the packet, and
+//! the emulated stacks advance all the same. A capture and a tap have nowhere to forward to; there a verdict changes
+//! nothing. This firewall lets nobody talk to telnet:
+//!
+//! ```
+//! use mosaic::prelude::*;
+//!
+//! struct NoTelnet;
+//!
+//! impl Actor for NoTelnet {
+//!     type Flow = ();
+//!
+//!     fn start(&mut self, shard: &mut ShardContext<'_>) -> Result<(), StartError> {
+//!         let telnet = mosaic::filter::flows("tcp port 23")?;
+//!         shard.monitor_stream(Some(telnet)).packets(Hook::Send).open()?;
+//!         Ok(())
+//!     }
+//!
+//!     fn on_packet(&mut self, (): &mut (), _: &mut FlowContext<'_>, _: &PacketView<'_>, _: Hook) -> Verdict {
+//!         Verdict::Drop
+//!     }
+//! }
+//! # let _ = |plan: &str| Runtime::builder().config_file(plan)?.actor("no-telnet", |_shard| NoTelnet).run();
+//! ```
 //!
 //! Callbacks run in the packet's path: they must not block. Send what takes long to a thread of your own.
 //!

@@ -17,6 +17,7 @@
 //! | `mosaic-runtime` | threads: one glommio executor a shard, the poll loop, hand-over between shards, the host of actors |
 //! | `mosaic-engine` | what a packet means: decapsulation, flows, TCP, streams, events; `no_std`, sans-IO |
 //! | `mosaic-port` | where frames come from: capture files and memory |
+//! | `mosaic-dpdk` | the same, from devices, and where they go (feature `dpdk`) |
 //! | `mosaic-sim` | a deterministic world for tests |
 //!
 //! # Life of a burst
@@ -27,12 +28,13 @@
 //!    A frame that yields none is counted under its reason.
 //! 3. **Hand over.** Packets that another shard owns go to it through a single-producer ring, once a burst. A capture is
 //!    held back while a ring is full; nothing is lost.
-//! 4. **Look up.** The whole burst is hashed and looked up stage by stage, each stage prefetching what the next one
-//!    touches, so that the misses of 64 packets overlap.
+//! 4. **Look up.** Flows are looked up some packets ahead of their processing, stage by stage, each stage prefetching what the
+//!    next one touches, so that the misses of many packets overlap.
 //! 5. **Emulate.** For each packet the TCP of its *sender* is updated, then that of its *receiver*: two emulated stacks a
 //!    flow, because a monitor must know what either end believes. Actors that asked for packets see them at these two
 //!    points.
-//! 6. **End of burst.** Each side whose stream grew has one `NewData`; then come the other events, and the batch is given
+//! 6. **End of burst.** Each side whose stream grew has one `NewData`; then come the other events. Where mosaic stands in a
+//!    wire, the frames that may pass are sent ([`live`](super::live)); the others, and all of a capture or a tap, are given
 //!    back. No reference to a frame survives the burst: what must outlast it is copied, and only that (see
 //!    [`peeks`](super::peeks)).
 //!
@@ -55,6 +57,12 @@
 //! ```text
 //! received frames = packets that belonged to a flow + fragments absorbed + drops by reason + lost between shards
 //! handed out      = taken in + lost between shards
+//! ```
+//!
+//! and for the frames of wires, which are forwarded or not besides:
+//!
+//! ```text
+//! received + received unseen = forwarded + dropped by verdict, as not analysed, by overload, at exit, for lack of room
 //! ```
 //!
 //! [`Snapshot::is_balanced`](crate::Snapshot::is_balanced) says whether they balance.

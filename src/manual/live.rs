@@ -110,6 +110,21 @@
 //! must refuse adds no bytes. Flows whose beginning was not seen are tracked (`midstream = true`), since most are under way
 //! when mosaic starts.
 //!
+//! # How a frame passes a wire
+//!
+//! 1. It is received on one port and parsed. A checksum that the sender left to a network card, as programs of the same
+//!    machine do towards virtual devices, is finished here: beyond the wire nobody would. (Segments larger than the MTU,
+//!    which such senders leave to be cut, are not cut: switch that off at the sender, `ethtool -K eth0 tso off gso off`.)
+//! 2. The shard that owns its flow lets the actors decide, at both hooks. If that is another shard, the frame goes there and
+//!    comes back: each queue of a device is used by one shard only.
+//! 3. It is sent out of the opposite port, or dropped and counted. Frames of one direction of a flow keep their order, as long
+//!    as no shard is overloaded.
+//!
+//! IP fragments pass at once, but the one that completes a datagram waits for the verdict about all of it: without it the
+//! receiver has nothing. When mosaic is told to stop, frames pass unseen (`on_exit`) until the last flow has ended; if a
+//! shard is lost to a defect, they do so until mosaic is stopped. After a `kill -9` the wire is dead until mosaic is started
+//! again, which finds the devices as they were.
+//!
 //! # Packets that are not analysed
 //!
 //! On an inline wire these keys of `[[wire]]` say what becomes of packets that no actor sees. They pass by default: mosaic

@@ -228,6 +228,11 @@ pub const METRICS: &[Metric] = &[
     ),
     // On wires.
     counter(
+        "mosaic_wire_received_frames_total",
+        "Frames that came in on a wire and were looked at.",
+        |s| s.wire.received,
+    ),
+    counter(
         "mosaic_forwarded_frames_total",
         "Frames that came in on a wire and left on its other side.",
         |s| s.wire.forwarded,

@@ -35,10 +35,11 @@ impl Default for WireRules {
 const _: () = assert!(Drops::NAMES.len() <= 32, "a bit a reason");
 
 /// What became of the frames of inline ports. At rest
-/// `received + unseen = forwarded + dropped_verdict + dropped_refused + dropped_overload + dropped_exit + dropped_no_room`,
-/// where `received` is what the entrance counts.
+/// `received + unseen = forwarded + dropped_verdict + dropped_refused + dropped_overload + dropped_exit + dropped_no_room`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct WireCounters {
+    /// Frames received and looked at.
+    pub received: u64,
     /// Frames received while nobody looked at them: the shard was ending, or lost.
     pub unseen: u64,
     /// Frames that a port took for sending.
@@ -61,6 +62,11 @@ pub struct WireCounters {
 }
 
 impl WireCounters {
+    /// Whether every frame that came in left again or was counted as dropped; true at rest.
+    pub fn is_balanced(&self) -> bool {
+        self.received + self.unseen == self.forwarded + self.dropped()
+    }
+
     /// Every frame that did not leave again.
     pub fn dropped(&self) -> u64 {
         self.dropped_verdict
@@ -70,8 +76,9 @@ impl WireCounters {
             + self.dropped_no_room
     }
 
-    fn fields(&mut self) -> [&mut u64; 9] {
+    fn fields(&mut self) -> [&mut u64; 10] {
         [
+            &mut self.received,
             &mut self.unseen,
             &mut self.forwarded,
             &mut self.forwarded_bytes,

@@ -259,6 +259,7 @@ impl<'a, P: Port> Worker<'a, P> {
         self.local.parse(&self.batch);
         let mut forward = 0;
         if self.inline {
+            self.figures.wire.received += self.batch.len() as u64;
             finish_checksums(&self.local.parsed().packets, &mut self.batch);
             let rules = rules(&self.rules, &self.batch);
             forward = self.figures.wire.judge_refused(self.local.parsed(), rules);
