@@ -3,7 +3,7 @@ use std::vec;
 use super::fixture::{Bench, CLIENT, ISN, SERVER, letters};
 use crate::event::Side;
 use crate::shard::{OverlapPolicy, Profile, ShardConfig};
-use crate::wire::Transport;
+use crate::wire::{Packet, Transport};
 
 #[test]
 fn bytes_out_of_order_come_in_order() {
@@ -310,4 +310,51 @@ fn a_missing_tail_is_told_even_after_a_reset() {
     bench.finish();
     assert_eq!(bench.log(), ["Client Gap { offset: 0, len: 5 }", "removed"]);
     assert_eq!(bench.removed().sides[0].gap_bytes, 5);
+}
+
+/// A segment of four bytes of the server, or an acknowledgment of the client, with a timestamp and the echo of another.
+fn stamped(
+    bench: &Bench,
+    from: Side,
+    flags: &str,
+    (seq, ack): (u32, u32),
+    (value, echo): (u32, u32),
+) -> (Packet, vec::Vec<u8>) {
+    let payload: &[u8] = if flags.contains('P') { b"data" } else { b"" };
+    let (mut packet, mut bytes) = bench.segment(from, letters(flags), seq, ack, payload);
+    let options = [[1, 1, 8, 10], value.to_be_bytes(), echo.to_be_bytes()].concat();
+    bytes.splice(54..54, options);
+    packet.payload_at += 12;
+    packet.ip_len += 12;
+    packet.wire_len += 12;
+    if let Transport::Tcp { options_len, .. } = &mut packet.transport {
+        *options_len = 12;
+    }
+    (packet, bytes)
+}
+
+/// PAWS goes by what the receiver has echoed: a repetition that overtook older segments may have been lost behind us.
+#[test]
+fn a_timestamp_is_old_when_the_receiver_has_echoed_a_later_one() {
+    let mut bench = Bench::new(ShardConfig {
+        profile: Profile::Receiver,
+        ..ShardConfig::default()
+    });
+    let mut send = |from, flags, numbers, times| {
+        let segment = stamped(&bench, from, flags, numbers, times);
+        bench.burst(&[segment]);
+        bench.log().contains(&"Server Invalid".into())
+    };
+    send(CLIENT, "S", (0, 0), (100, 0));
+    send(SERVER, "SA", (0, 1), (500, 100));
+    send(CLIENT, "A", (1, 1), (101, 500));
+    assert!(!send(SERVER, "AP", (1, 1), (520, 101)));
+    assert!(!send(SERVER, "AP", (9, 1), (510, 101)), "not echoed yet");
+    assert!(!send(CLIENT, "A", (1, 5), (120, 520)));
+    assert!(send(SERVER, "AP", (5, 1), (518, 101)), "two ticks too old");
+    assert!(!send(SERVER, "AP", (5, 1), (519, 101)), "one tick");
+    // An echo of what nobody sent teaches nothing.
+    assert!(!send(CLIENT, "A", (1, 13), (130, 9_000)));
+    assert!(!send(SERVER, "AP", (13, 1), (530, 120)));
+    assert_eq!(bench.read(SERVER), "datadatadatadata");
 }
