@@ -37,6 +37,11 @@ impl Backoff {
         }
     }
 
+    /// Whether it ever sleeps.
+    pub(crate) fn may_sleep(&self) -> bool {
+        self.idle == Idle::Adaptive
+    }
+
     /// There was work.
     pub(crate) fn reset(&mut self) {
         self.turns = 0;
@@ -53,8 +58,8 @@ impl Backoff {
         self.turns = self.turns.wrapping_add(1);
         if self.idle == Idle::Adaptive && self.turns > patience {
             // Of the thread, not of the task: nothing else runs on it, and a timer of the executor costs several times as
-            // much in system calls.
-            std::thread::sleep(sleep(self.turns - patience - 1));
+            // much in system calls. Other shards may end it.
+            std::thread::park_timeout(sleep(self.turns - patience - 1));
         } else if self.crowded {
             std::thread::yield_now();
         } else {

@@ -120,6 +120,9 @@ impl<'a, P: Port> Worker<'a, P> {
 
     /// Works until the port has ended, or `Stop`, and every other shard has closed its ring to this one.
     pub(crate) async fn run(&mut self) -> ShardReport {
+        if self.backoff.may_sleep() {
+            self.links.note_sleeper();
+        }
         while !self.is_over() {
             self.read_mailbox();
             let taken = self.take_in();
