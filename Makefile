@@ -22,7 +22,8 @@ demo: setup ## build, then replay a real capture with loss and reordering (CAPTU
 	cargo build --release --locked --bin mosaic
 	@.ci/demo $(mosaic) $(CAPTURE) $(SHARDS)
 
-test: setup ## run every test
+test: ## run every test (as root, with traffic between network namespaces as well)
+	@.ci/setup test
 	@.ci/test
 
 captures: ## record tests/captures again (root; between network namespaces)

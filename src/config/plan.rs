@@ -22,7 +22,7 @@ pub mod ranges {
     /// Bytes of one side; also the bound on what it keeps beyond a hole.
     pub const SIDE_BYTES: RangeInclusive<u64> = 1 << 10..=1 << 30;
     /// Holes of one side.
-    pub const HOLES: RangeInclusive<u64> = 1..=1 << 16;
+    pub const HOLES: RangeInclusive<u64> = 1..=mosaic_engine::limits::HOLES_MAX as u64;
     /// Buffered bytes in all.
     pub const BUFFERED_BYTES: RangeInclusive<u64> = 1 << 10..=1 << 40;
     /// Fragments in all.

@@ -147,7 +147,7 @@
 //!
 //! | `idle` | a shard without work | costs | adds to the first packet after a silence |
 //! |---|---|---|---|
-//! | `"adaptive"` | polls a few hundred times, then sleeps 16 to 250 microseconds between polls | little of a core | the sleep, at most |
+//! | `"adaptive"` | polls a few hundred times, then sleeps 16 to 250 microseconds between polls, and 900 in a silence | little of a core | the sleep, at most |
 //! | `"spin"` | polls on | a whole core | nothing |
 //!
 //! Under load both are the same: a shard that finds packets never sleeps.

@@ -8,9 +8,23 @@
 //! | property tests | beside the code | what nobody thought of, against a model too simple to be wrong |
 //! | simulation | `shards/sim` and its users | orders of loss, delay and repetition; a seed repeats a failure |
 //! | captures | `tests/captures` | real programs: each capture has facts that the programs themselves reported |
+//! | wires | `tests/wires` | what only real traffic shows: curl, nginx, iperf3, redis and ping through `mosaic run` |
 //! | tidy | `tests/tidy.rs` | who may depend on whom, where `unsafe` may stand, how long things may get |
 //! | fuzzing | `tests/fuzz` | crashes on arbitrary bytes |
 //! | benches | `shards/engine/benches` | lost speed of one structure |
+//!
+//! # Real traffic
+//!
+//! `tests/wires` (root, feature `dpdk`; otherwise it says that it was skipped) makes two network namespaces for each test,
+//! and a third one between them for `mosaic run`, on interfaces of the kernel and on those that DPDK makes. What programs
+//! report about their connections is compared with records, and what the kernel counts with metrics. Links that lose,
+//! repeat and reorder, and VLAN tags, come from `tests/captures/link.py`, for not every kernel has netem and VLAN devices.
+//!
+//! ```text
+//! cargo test --features dpdk --test wires
+//! MOSAIC_SOAK_SECONDS=600 cargo test --features dpdk --test wires soak -- --nocapture    # ten minutes of mixed load
+//! MOSAIC_PROGRAM=target/release/mosaic cargo test --features dpdk --test wires idle -- --nocapture
+//! ```
 //!
 //! # Testing an actor
 //!

@@ -3,6 +3,8 @@
 //! the bundle again, so that the steady state allocates nothing and each queue of a device is used by one thread.
 
 use std::sync::atomic::{Ordering, fence};
+use std::sync::{Arc, OnceLock};
+use std::thread::Thread;
 
 use mosaic_engine::wire::{Packet, Parsed};
 use mosaic_port::Batch;
@@ -10,9 +12,13 @@ use rtrb::{Consumer, Producer, PushError, RingBuffer};
 
 use crate::bundle::Bundle;
 
+/// The thread of a shard, to be woken where it sleeps; empty where it never does.
+type Sleeper = Arc<OnceLock<Thread>>;
+
 /// The rings of one shard.
 #[derive(Debug)]
 pub(crate) struct Links<B> {
+    own: Sleeper,
     /// To the other shards, by shard number, with `None` for itself; empty where it hands nothing out.
     pub(crate) to: Vec<Option<Sender<B>>>,
     /// From the shards that hand packets out.
@@ -24,6 +30,7 @@ pub(crate) fn mesh<B: Batch>(has_port: &[bool], depth: usize) -> Vec<Links<B>> {
     let mut links: Vec<Links<B>> = has_port
         .iter()
         .map(|_| Links {
+            own: Sleeper::default(),
             to: Vec::new(),
             from: Vec::new(),
         })
@@ -31,7 +38,9 @@ pub(crate) fn mesh<B: Batch>(has_port: &[bool], depth: usize) -> Vec<Links<B>> {
     for from in (0..has_port.len()).filter(|shard| has_port[*shard]) {
         for to in 0..has_port.len() {
             let sender = (from != to).then(|| {
-                let (sender, receiver) = ring(depth);
+                let (mut sender, mut receiver) = ring(depth);
+                sender.peer = Arc::clone(&links[to].own);
+                receiver.peer = Arc::clone(&links[from].own);
                 links[to].from.push(receiver);
                 sender
             });
@@ -39,6 +48,20 @@ pub(crate) fn mesh<B: Batch>(has_port: &[bool], depth: usize) -> Vec<Links<B>> {
         }
     }
     links
+}
+
+impl<B> Links<B> {
+    /// Lets the others wake the calling thread, which may park, when they send something.
+    pub(crate) fn note_sleeper(&self) {
+        // Whoever calls it twice is the same thread.
+        let _ = self.own.set(std::thread::current());
+    }
+}
+
+fn wake(sleeper: &Sleeper) {
+    if let Some(thread) = sleeper.get() {
+        thread.unpark();
+    }
 }
 
 /// The sending end towards one shard. Dropping it closes the ring.
@@ -52,6 +75,7 @@ pub(crate) struct Sender<B> {
     spare: Vec<Box<Bundle<B>>>,
     /// Bundles that have not come back.
     under_way: usize,
+    peer: Sleeper,
 }
 
 /// The receiving end from one shard.
@@ -59,6 +83,7 @@ pub(crate) struct Sender<B> {
 pub(crate) struct Receiver<B> {
     full: Consumer<Box<Bundle<B>>>,
     done: Producer<Box<Bundle<B>>>,
+    peer: Sleeper,
 }
 
 /// What became of the pending bundle.
@@ -83,12 +108,14 @@ fn ring<B: Batch>(depth: usize) -> (Sender<B>, Receiver<B>) {
         pending: None,
         spare: Vec::with_capacity(depth + 2),
         under_way: 0,
+        peer: Sleeper::default(),
     };
     (
         sender,
         Receiver {
             full: full_out,
             done: done_in,
+            peer: Sleeper::default(),
         },
     )
 }
@@ -122,6 +149,7 @@ impl<B: Batch> Sender<B> {
         match self.full.push(bundle) {
             Ok(()) => {
                 self.under_way += 1;
+                wake(&self.peer);
                 Published::Done
             }
             Err(PushError::Full(bundle)) => {
@@ -167,6 +195,7 @@ impl<B: Batch> Receiver<B> {
     pub(crate) fn give_back(&mut self, bundle: Box<Bundle<B>>) {
         // There is room for every bundle that exists; were there none, its frames would be given back, that is all.
         let _ = self.done.push(bundle);
+        wake(&self.peer);
     }
 
     /// Whether the sender is gone and everything it sent was taken.
@@ -264,6 +293,33 @@ mod tests {
         assert_eq!(sender.publish(), Published::Gone);
         assert_eq!(sender.discard().map(|bundle| bundle.packets()), Some(3));
         assert_eq!(sender.publish(), Published::Done);
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "measures how long it sleeps")]
+    fn a_shard_that_sleeps_is_woken_by_what_comes_and_what_comes_back() {
+        const LONG: std::time::Duration = std::time::Duration::from_secs(30);
+        let mut links = mesh::<Frames>(&[true, true], 1);
+        let (mut second, mut first) = (links.remove(1), links.remove(0));
+        let began = std::time::Instant::now();
+        let sleeper = std::thread::spawn(move || {
+            second.note_sleeper();
+            while second.from[0].full.is_empty() {
+                std::thread::park_timeout(LONG);
+            }
+            let bundle = second.from[0].take().unwrap();
+            second.from[0].give_back(bundle);
+        });
+        first.note_sleeper();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        let sender = first.to[1].as_mut().unwrap();
+        fill(sender, 1);
+        assert_eq!(sender.publish(), Published::Done);
+        while sender.returned().is_none() {
+            std::thread::park_timeout(LONG);
+        }
+        sleeper.join().unwrap();
+        assert!(began.elapsed() < LONG);
     }
 
     #[test]

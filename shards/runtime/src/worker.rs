@@ -33,7 +33,7 @@ const END_FLOWS: usize = 256;
 /// What a port of a lost shard waits when it has nothing.
 const BYPASS_SLEEP: Duration = Duration::from_micros(50);
 /// Empty turns between two publications of the figures, which time changes as well: about a second of longest sleeps.
-const IDLE_PUBLISH_TURNS: u32 = 4096;
+const IDLE_PUBLISH_TURNS: u32 = 1024;
 
 /// What a shard is told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -120,6 +120,9 @@ impl<'a, P: Port> Worker<'a, P> {
 
     /// Works until the port has ended, or `Stop`, and every other shard has closed its ring to this one.
     pub(crate) async fn run(&mut self) -> ShardReport {
+        if self.backoff.may_sleep() {
+            self.links.note_sleeper();
+        }
         while !self.is_over() {
             self.read_mailbox();
             let taken = self.take_in();
@@ -128,7 +131,7 @@ impl<'a, P: Port> Worker<'a, P> {
             if taken || returned || received {
                 self.count_turn();
             } else {
-                self.idle().await;
+                self.idle();
             }
             glommio::yield_if_needed().await;
         }
@@ -365,7 +368,7 @@ impl<'a, P: Port> Worker<'a, P> {
             if self.take_in() | self.take_back() {
                 self.backoff.reset();
             } else {
-                self.backoff.pause().await;
+                self.backoff.pause();
             }
             glommio::yield_if_needed().await;
         }
@@ -406,7 +409,7 @@ impl<'a, P: Port> Worker<'a, P> {
         }
     }
 
-    async fn idle(&mut self) {
+    fn idle(&mut self) {
         self.figures.idle_polls += 1;
         if self.live && self.backoff.turns().is_multiple_of(CLOCK_TURNS) {
             self.local.run_clock(clock::now());
@@ -414,7 +417,7 @@ impl<'a, P: Port> Worker<'a, P> {
         if self.backoff.turns().is_multiple_of(IDLE_PUBLISH_TURNS) {
             self.publish_figures();
         }
-        self.backoff.pause().await;
+        self.backoff.pause();
     }
 
     /// Publishes the figures, unless somebody is reading them at this moment.

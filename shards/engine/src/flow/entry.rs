@@ -234,8 +234,8 @@ pub(crate) struct Trouble {
     pub(crate) late_bytes: u64,
     pub(crate) retransmitted_bytes: u64,
     pub(crate) overlap_differs_bytes: u64,
-    /// Latest timestamp option of a segment in order (validity profile `receiver`); see `ts_known`.
-    pub(crate) ts_recent: u32,
+    /// Latest timestamp sent (validity profile `receiver`); see `ts_lag`.
+    pub(crate) ts_latest: u32,
     pub(crate) gaps: u32,
     pub(crate) retransmissions: u32,
     pub(crate) out_of_order: u32,
@@ -249,7 +249,9 @@ pub(crate) struct Trouble {
     /// Carries of `HotHalf::packets` and `HotHalf::header_bytes`.
     pub(crate) packets_carry: u8,
     pub(crate) header_bytes_carry: u8,
-    pub(crate) ts_known: bool,
+    /// 0: no timestamp was sent; 1: none was echoed, or one long ago; otherwise the latest that was echoed is `ts_lag - 2`
+    /// ticks before `ts_latest`.
+    pub(crate) ts_lag: u8,
     pub(crate) earlier_isn_known: bool,
 }
 

@@ -222,10 +222,12 @@ impl FlowTable {
         prefetch(cold.cast::<u8>().wrapping_add(64));
     }
 
-    /// Fetches what is kept about the troubles of one direction, where timestamps are.
+    /// Fetches what is kept about troubles, where timestamps are.
     #[inline]
-    pub(crate) fn prefetch_trouble(&self, number: u32, side: Side) {
-        prefetch(self.flows[number as usize].cold.trouble(side));
+    pub(crate) fn prefetch_troubles(&self, number: u32) {
+        for side in Side::BOTH {
+            prefetch(self.flows[number as usize].cold.trouble(side));
+        }
     }
 
     /// Fetches the memory that the next new flow but `nth` will be written to; returns its number.

@@ -364,8 +364,7 @@ impl Shard {
             self.table.prefetch_cold(number);
         }
         if self.config.profile == Profile::Receiver {
-            let side = hot.side_of(packet.direction);
-            self.table.prefetch_trouble(number, side);
+            self.table.prefetch_troubles(number);
         }
         if changes_class {
             self.classes

@@ -101,7 +101,7 @@ impl Shard {
         let ordinary = ordinary && !self.careful_only;
         if !ordinary
             || self.config.profile == Profile::Receiver
-                && !self.takes_timestamp(packet, run.bytes[i], number, side)
+                && !self.takes_timestamp(packet, run.bytes[i], number, (side, &segment))
         {
             return false;
         }
@@ -126,20 +126,20 @@ impl Shard {
 
     /// Whether the timestamp of a segment that is ordinary otherwise lets a receiver take it; if so, it is noted.
     /// Comes to the same result as [`judge`](Self::judge), or leaves the segment to that.
-    fn takes_timestamp(&mut self, packet: &Packet, bytes: &[u8], number: u32, side: Side) -> bool {
+    fn takes_timestamp(
+        &mut self,
+        packet: &Packet,
+        bytes: &[u8],
+        number: u32,
+        (side, segment): (Side, &Segment),
+    ) -> bool {
         if matches!(packet.transport, Transport::Tcp { options_len: 0, .. }) {
             return true;
         }
-        let Some(value) = lone_timestamp(packet, bytes) else {
+        let Some(timestamps) = lone_timestamps(packet, bytes) else {
             return false;
         };
-        // PAWS (RFC 7323, section 5.3).
-        let trouble = self.table.cold_mut(number).trouble_mut(side);
-        if trouble.ts_known && Seq(value).distance_from(Seq(trouble.ts_recent)) < 0 {
-            return false;
-        }
-        (trouble.ts_recent, trouble.ts_known) = (value, true);
-        true
+        !is_old(self.table.cold_mut(number), side, segment, timestamps)
     }
 
     #[inline]
@@ -338,16 +338,10 @@ impl Shard {
                 known.then_some(next),
             );
         }
-        if let (Profile::Receiver, Some((value, _))) = (self.config.profile, options.timestamp) {
-            // PAWS (RFC 7323, section 5.3).
-            let trouble = cold.trouble_mut(side);
-            let age = Seq(value).distance_from(Seq(trouble.ts_recent));
-            if trouble.ts_known && age < 0 && !segment.is(TcpFlags::SYN) {
-                return Judged::OldTimestamp;
-            }
-            if segment.is(TcpFlags::SYN) || !segment.seq.is_after(next) {
-                (trouble.ts_recent, trouble.ts_known) = (value, true);
-            }
+        if let (Profile::Receiver, Some(timestamps)) = (self.config.profile, options.timestamp)
+            && is_old(cold, side, segment, timestamps)
+        {
+            return Judged::OldTimestamp;
         }
         if !known || segment.is(TcpFlags::SYN) {
             return Judged::Acceptable;
@@ -691,16 +685,18 @@ fn judge_reset(
     }
 }
 
-/// The value of the timestamp option where it is the only one, laid out as RFC 7323, appendix A, recommends.
-fn lone_timestamp(packet: &Packet, bytes: &[u8]) -> Option<u32> {
-    const NOP_NOP_TIMESTAMP: [u8; 4] = [1, 1, 8, 10];
+/// The timestamp option, value and echo, where it is the only one, laid out as RFC 7323, appendix A, recommends.
+fn lone_timestamps(packet: &Packet, bytes: &[u8]) -> Option<(u32, u32)> {
+    const NOP_NOP_TIMESTAMP: u32 = 0x0101_080a;
     let options = bytes.get(packet.transport_at as usize + 20..packet.payload_at as usize)?;
-    let options: &[u8; 12] = options.try_into().ok()?;
-    let (kind, value) = (
-        options.first_chunk::<4>()?,
-        options[4..].first_chunk::<4>()?,
-    );
-    (*kind == NOP_NOP_TIMESTAMP).then(|| u32::from_be_bytes(*value))
+    let (words, []) = options.as_chunks::<4>() else {
+        return None;
+    };
+    let &[kind, value, echo] = words else {
+        return None;
+    };
+    (u32::from_be_bytes(kind) == NOP_NOP_TIMESTAMP)
+        .then(|| (u32::from_be_bytes(value), u32::from_be_bytes(echo)))
 }
 
 fn options_of(packet: &Packet, bytes: &[u8]) -> Options {
@@ -711,4 +707,38 @@ fn options_of(packet: &Packet, bytes: &[u8]) -> Options {
     bytes
         .get(start..start + usize::from(options_len))
         .map_or_else(Options::default, Options::parse)
+}
+
+/// Beyond what [`Trouble::ts_lag`](crate::flow::entry::Trouble::ts_lag) holds.
+const TS_LAG_MAX: i64 = 254;
+
+/// Whether PAWS refuses the segment (RFC 7323, section 5.3); otherwise its timestamps, value and echo, are learnt.
+///
+/// TS.Recent is what the receiver has echoed, not what was sent: a segment may be lost behind us, or stand behind a hole
+/// there, and a receiver whose TS.Recent it did not move takes older ones. As in Linux, one tick older is not old.
+fn is_old(cold: &mut Cold, side: Side, segment: &Segment, (value, echo): (u32, u32)) -> bool {
+    const SLACK: u8 = 1;
+    let ours = cold.trouble_mut(side);
+    let ahead = Seq(value).distance_from(Seq(ours.ts_latest));
+    if segment.is(TcpFlags::SYN) || ours.ts_lag == 0 {
+        (ours.ts_latest, ours.ts_lag) = (value, 1);
+    } else if ours.ts_lag > 1 && ahead < -i32::from(ours.ts_lag - 2 + SLACK) {
+        return true;
+    } else if ahead > 0 {
+        ours.ts_latest = value;
+        let lag = i64::from(ours.ts_lag) + i64::from(ahead);
+        let is_known = ours.ts_lag > 1 && lag < TS_LAG_MAX;
+        ours.ts_lag = u8::try_from(lag).ok().filter(|_| is_known).unwrap_or(1);
+    }
+    let theirs = cold.trouble_mut(side.other());
+    if !segment.is(TcpFlags::ACK) || theirs.ts_lag == 0 {
+        return false;
+    }
+    // An echo of what was never sent teaches nothing.
+    let behind = i64::from(Seq(theirs.ts_latest).distance_from(Seq(echo)));
+    let is_news = theirs.ts_lag == 1 || behind + 2 < i64::from(theirs.ts_lag);
+    if is_news && (0..TS_LAG_MAX - 2).contains(&behind) {
+        theirs.ts_lag = u8::try_from(behind + 2).unwrap_or(1);
+    }
+    false
 }

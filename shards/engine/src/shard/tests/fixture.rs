@@ -204,19 +204,19 @@ impl Bench {
         (packet, bytes)
     }
 
-    /// A segment with a timestamp option.
+    /// A segment with a timestamp option: value and echo.
     pub(super) fn stamped(
         &self,
         from: Side,
         flags: TcpFlags,
         (seq, ack): (u32, u32),
         payload: &[u8],
-        stamp: u32,
+        (stamp, echo): (u32, u32),
     ) -> (Packet, Vec<u8>) {
         let (packet, mut bytes) = self.segment(from, flags, seq, ack, payload);
         let mut options = vec![1, 1, 8, 10];
         options.extend(stamp.to_be_bytes());
-        options.extend([0; 4]);
+        options.extend(echo.to_be_bytes());
         bytes.splice(54..54, options);
         let Transport::Tcp {
             seq,

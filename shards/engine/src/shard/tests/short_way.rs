@@ -91,7 +91,9 @@ fn outcome(
             Some(by) => {
                 let stamp = stamps[side].wrapping_add_signed(by.into());
                 stamps[side] = stamps[side].max(stamp);
-                bench.stamped(step.from, step.flags, (seq, ack), &payload, stamp)
+                let echo = stamps[1 - side].wrapping_add_signed(step.ack_off.into());
+                let numbers = (seq, ack);
+                bench.stamped(step.from, step.flags, numbers, &payload, (stamp, echo))
             }
             None => bench.segment(step.from, step.flags, seq, ack, &payload),
         };
@@ -149,10 +151,15 @@ fn a_receiver_refuses_an_old_timestamp_where_the_number_is_right() {
             ..ShardConfig::default()
         });
         bench.open();
-        for (seq, payload, stamp) in [(1, "abc", 50), (4, "def", 40), (4, "xyz", 60)] {
-            let segment = bench.stamped(CLIENT, TcpFlags::ACK, (seq, 1), payload.as_bytes(), stamp);
+        let mut send = |from, numbers, payload: &str, times| {
+            let bytes = payload.as_bytes();
+            let segment = bench.stamped(from, TcpFlags::ACK, numbers, bytes, times);
             bench.burst(&[segment]);
-        }
+        };
+        send(CLIENT, (1, 1), "abc", (50, 6));
+        send(SERVER, (1, 4), "", (7, 50));
+        send(CLIENT, (4, 1), "def", (40, 7));
+        send(CLIENT, (4, 1), "xyz", (60, 7));
         assert_eq!(bench.read(CLIENT), read);
     }
 }

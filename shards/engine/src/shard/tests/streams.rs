@@ -311,3 +311,30 @@ fn a_missing_tail_is_told_even_after_a_reset() {
     assert_eq!(bench.log(), ["Client Gap { offset: 0, len: 5 }", "removed"]);
     assert_eq!(bench.removed().sides[0].gap_bytes, 5);
 }
+
+/// PAWS goes by what the receiver has echoed: a repetition that overtook older segments may have been lost behind us.
+#[test]
+fn a_timestamp_is_old_when_the_receiver_has_echoed_a_later_one() {
+    let mut bench = Bench::new(ShardConfig {
+        profile: Profile::Receiver,
+        ..ShardConfig::default()
+    });
+    let mut send = |from, flags: &str, numbers, times| {
+        let payload: &[u8] = if flags.contains('P') { b"data" } else { b"" };
+        let segment = bench.stamped(from, letters(flags), numbers, payload, times);
+        bench.burst(&[segment]);
+        bench.log().contains(&"Server Invalid".into())
+    };
+    send(CLIENT, "S", (0, 0), (100, 0));
+    send(SERVER, "SA", (0, 1), (500, 100));
+    send(CLIENT, "A", (1, 1), (101, 500));
+    assert!(!send(SERVER, "AP", (1, 1), (520, 101)));
+    assert!(!send(SERVER, "AP", (9, 1), (510, 101)), "not echoed yet");
+    assert!(!send(CLIENT, "A", (1, 5), (120, 520)));
+    assert!(send(SERVER, "AP", (5, 1), (518, 101)), "two ticks too old");
+    assert!(!send(SERVER, "AP", (5, 1), (519, 101)), "one tick");
+    // An echo of what nobody sent teaches nothing.
+    assert!(!send(CLIENT, "A", (1, 13), (130, 9_000)));
+    assert!(!send(SERVER, "AP", (13, 1), (530, 120)));
+    assert_eq!(bench.read(SERVER), "datadatadatadata");
+}

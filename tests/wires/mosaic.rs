@@ -1,0 +1,231 @@
+//! `mosaic run`, and what it says about the traffic.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::lab::{Device, Lab};
+use crate::namespace::{Background, eventually};
+
+/// Looks at figures, 50 ms each, for which they stay the same at rest: they are published once a second.
+const UNCHANGED: u32 = 24;
+
+/// `mosaic run` at work in the middle.
+#[derive(Debug)]
+pub(crate) struct Mosaic<'a> {
+    lab: &'a Lab,
+    process: Background,
+    address: String,
+    log: PathBuf,
+}
+
+/// What it left behind.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) summary: String,
+    pub(crate) records: Vec<Record>,
+}
+
+impl<'a> Mosaic<'a> {
+    /// On an inline wire.
+    pub(crate) fn inline(lab: &'a Lab, device: Device, rules: &str) -> Self {
+        let mosaic = Self::start(lab, &lab.wire(device, rules));
+        if device == Device::Tap {
+            lab.bridge_taps();
+        }
+        mosaic
+    }
+
+    /// With any configuration.
+    pub(crate) fn start(lab: &'a Lab, config: &str) -> Self {
+        let (file, log) = (lab.path("mosaic.toml"), lab.path("connections.jsonl"));
+        fs::write(&file, config).unwrap();
+        let _ = fs::remove_file(&log);
+        // Another build of the same program, for figures of optimized code.
+        let program = std::env::var("MOSAIC_PROGRAM");
+        let program = program.unwrap_or_else(|_| env!("CARGO_BIN_EXE_mosaic").to_owned());
+        let process = lab.m.start(
+            &[
+                &program,
+                "run",
+                "-c",
+                file.to_str().unwrap(),
+                "--conn-log",
+                log.to_str().unwrap(),
+                "--metrics",
+                "127.0.0.1:0",
+            ],
+            lab.folder(),
+            "mosaic",
+        );
+        let mut mosaic = Self {
+            lab,
+            process,
+            address: String::new(),
+            log,
+        };
+        mosaic.address = eventually("that mosaic is ready", || {
+            let said = mosaic.said();
+            assert!(mosaic.process.is_running(), "it ended: {said}");
+            let (_, rest) = said.split_once("mosaic: metrics at ")?;
+            rest.split_once('\n').map(|(address, _)| address.to_owned())
+        });
+        mosaic
+    }
+
+    /// What it has said on standard error.
+    pub(crate) fn said(&self) -> String {
+        fs::read_to_string(self.lab.path("mosaic.err")).unwrap()
+    }
+
+    pub(crate) fn metrics(&self) -> Metrics {
+        let text = self.lab.m.run(&["curl", "-sS", "-m", "10", &self.address]);
+        let values = text.lines().filter(|line| line.starts_with("mosaic_"));
+        let values = values.map(|line| {
+            let (key, value) = line.rsplit_once(' ').unwrap();
+            (key.to_owned(), value.parse().unwrap())
+        });
+        Metrics {
+            values: values.collect(),
+        }
+    }
+
+    /// Waits for figures about which `ask` has an answer.
+    pub(crate) fn wait_for<T>(&self, what: &str, ask: impl Fn(&Metrics) -> Option<T>) -> T {
+        eventually(what, || ask(&self.metrics()))
+    }
+
+    /// Figures once nothing moves any more, and the books balance: shards have seen what ports have received.
+    pub(crate) fn at_rest(&self) -> Metrics {
+        let mut before = None;
+        let mut unchanged = 0;
+        eventually("rest", || {
+            let now = self.metrics();
+            let received = now.sum("mosaic_received_frames_total", &[]);
+            let sent = now.sum("mosaic_forwarded_frames_total", &[]);
+            let agree = received == now.sum("mosaic_port_received_frames_total", &[])
+                && sent == now.sum("mosaic_port_sent_frames_total", &[])
+                && now.unaccounted() == 0.0;
+            let same = before.replace((received, sent)) == Some((received, sent));
+            unchanged = if agree && same { unchanged + 1 } else { 0 };
+            (unchanged >= UNCHANGED).then_some(now)
+        })
+    }
+
+    /// User and system time so far, in ticks.
+    pub(crate) fn ticks(&self) -> u64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap();
+        let (_, fields) = stat.rsplit_once(')').unwrap();
+        let fields: Vec<_> = fields.split_whitespace().collect();
+        [11, 12]
+            .map(|i: usize| fields[i].parse::<u64>().unwrap())
+            .iter()
+            .sum()
+    }
+
+    /// Ends it as an operator does.
+    pub(crate) fn end(mut self) -> Ended {
+        self.process.signal("INT");
+        let status = self.process.wait();
+        assert!(status.success(), "{status}: {}", self.said());
+        let text = fs::read_to_string(&self.log).unwrap();
+        let records = text.lines();
+        Ended {
+            records: records
+                .map(|line| Record(serde_json::from_str(line).unwrap()))
+                .collect(),
+            summary: fs::read_to_string(self.lab.path("mosaic.out")).unwrap(),
+        }
+    }
+
+    /// Ends it as a crash does.
+    pub(crate) fn kill(mut self) {
+        self.process.signal("KILL");
+        assert!(!self.process.wait().success());
+    }
+}
+
+/// Values by name and labels.
+#[derive(Debug, Default)]
+pub(crate) struct Metrics {
+    values: BTreeMap<String, f64>,
+}
+
+impl Metrics {
+    /// The sum over all labels but `labels`, such as `reason="exit"`.
+    pub(crate) fn sum(&self, name: &str, labels: &[&str]) -> f64 {
+        let with_labels = format!("{name}{{");
+        let chosen = self.values.iter().filter(|(key, _)| {
+            key.starts_with(&with_labels) && labels.iter().all(|label| key.contains(label))
+        });
+        let values: Vec<f64> = chosen.map(|(_, value)| *value).collect();
+        assert!(!values.is_empty(), "{name} {labels:?}");
+        values.iter().sum()
+    }
+
+    pub(crate) fn of_port(&self, what: &str, port: &str) -> f64 {
+        let name = format!("mosaic_port_{what}");
+        self.sum(&name, &[&format!("port=\"{port}\"")])
+    }
+
+    /// Frames dropped on the wire.
+    pub(crate) fn dropped(&self, reason: &str) -> f64 {
+        let reason = format!("reason=\"{reason}\"");
+        self.sum("mosaic_wire_dropped_frames_total", &[&reason])
+    }
+
+    /// What the books of the wire lack: received = forwarded + dropped.
+    pub(crate) fn unaccounted(&self) -> f64 {
+        let all = |name| self.sum(name, &[]);
+        all("mosaic_received_frames_total") + all("mosaic_unseen_frames_total")
+            - all("mosaic_forwarded_frames_total")
+            - all("mosaic_wire_dropped_frames_total")
+    }
+}
+
+/// A line of the connection log.
+#[derive(Clone, Debug)]
+pub(crate) struct Record(Value);
+
+impl Record {
+    fn at(&self, field: &str) -> &Value {
+        let pointer = format!("/{}", field.replace('.', "/"));
+        let value = self.0.pointer(&pointer);
+        value.unwrap_or_else(|| panic!("{field} of {}", self.0))
+    }
+
+    /// A number, such as `c2s.stream_bytes`.
+    pub(crate) fn number(&self, field: &str) -> u64 {
+        self.at(field).as_u64().unwrap()
+    }
+
+    pub(crate) fn text(&self, field: &str) -> &str {
+        self.at(field).as_str().unwrap()
+    }
+
+    pub(crate) fn vlans(&self) -> Vec<u64> {
+        let vlans = self.at("vlans").as_array().unwrap();
+        vlans.iter().map(|vlan| vlan.as_u64().unwrap()).collect()
+    }
+
+    /// Sum over both sides.
+    pub(crate) fn both(&self, field: &str) -> u64 {
+        ["c2s", "s2c"]
+            .map(|side| self.number(&format!("{side}.{field}")))
+            .iter()
+            .sum()
+    }
+}
+
+impl Ended {
+    /// Records of a protocol with this server port.
+    pub(crate) fn of(&self, proto: &str, port: u64) -> Vec<&Record> {
+        let chosen = self
+            .records
+            .iter()
+            .filter(|record| record.text("proto") == proto && record.number("server.port") == port);
+        chosen.collect()
+    }
+}
