@@ -1,4 +1,4 @@
-use super::fixture::{Bench, CLIENT, letters};
+use super::fixture::{Bench, CLIENT, SERVER, letters};
 use crate::event::{EndReason, EventSet};
 use crate::shard::ShardConfig;
 
@@ -139,4 +139,43 @@ fn bytes_that_found_no_memory_are_lost_once() {
     bench.send(CLIENT, "AP", 4502, 1, "?");
     let seen = &bench.host.0[0];
     assert_eq!(seen.lost[0] + seen.read[0].len() as u64, 4502);
+}
+
+#[test]
+fn counts_of_packets_and_bytes_go_on_beyond_32_bits() {
+    let mut bench = Bench::new(ShardConfig::default());
+    bench.open();
+    let number = bench.shard.table.first_from(0).unwrap();
+    let half = bench.shard.table.hot_mut(number).half_mut(CLIENT);
+    (half.packets, half.header_bytes) = (u32::MAX, u32::MAX - 100);
+    bench.send(CLIENT, "AP", 1, 1, "abc");
+    bench.send(CLIENT, "AP", 4, 1, "def");
+    bench.send(CLIENT, "AP", 7, 1, "ghi");
+    bench.finish();
+    let side = bench.removed().sides[CLIENT as usize];
+    assert_eq!(side.packets, (1 << 32) + 2);
+    assert_eq!(side.ip_bytes - side.payload_bytes, (1 << 32) - 101 + 3 * 40);
+}
+
+#[test]
+fn a_shard_counts_what_it_did() {
+    let mut bench = Bench::without_actors(ShardConfig::default());
+    bench.add_actor(EventSet::all(), 0, 0);
+    bench.open();
+    bench.send(CLIENT, "AP", 1, 1, "abc");
+    bench.send(SERVER, "AP", 1, 4, "defgh");
+    let counters = *bench.shard.counters();
+    assert_eq!((counters.packets, counters.consumed), (5, 5));
+    assert_eq!((counters.ip_bytes, counters.payload_bytes), (5 * 40 + 8, 8));
+    assert_eq!((counters.stream_bytes, counters.copied_bytes), (8, 8));
+    assert!(bench.shard.buffered_bytes() >= 8, "nobody has read them");
+    let names = EventSet::EVENT_NAMES.into_iter().zip(bench.shard.events());
+    let raised: std::vec::Vec<_> = names.filter(|(_, times)| *times > 0).collect();
+    let expected = [
+        ("conn_start", 1),
+        ("conn_established", 1),
+        ("new_data", 2),
+        ("state_change", 4),
+    ];
+    assert_eq!(raised, expected);
 }
