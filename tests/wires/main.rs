@@ -14,6 +14,10 @@
     clippy::unwrap_used,
     reason = "a test fails by panicking, its helpers too"
 )]
+#![expect(
+    clippy::cast_precision_loss,
+    reason = "metrics are served as floating-point numbers, and counts here are small"
+)]
 
 mod crash;
 mod faults;

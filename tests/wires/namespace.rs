@@ -90,7 +90,7 @@ impl Namespace {
         namespace
     }
 
-    /// An end of the namespace, or a namespace without a life of its own: no IPv6, so that it sends nothing by itself.
+    /// No IPv6, so that it sends nothing by itself.
     pub(crate) fn silence(&self) {
         for which in ["all", "default"] {
             self.set(&format!("net/ipv6/conf/{which}/disable_ipv6"), "1");

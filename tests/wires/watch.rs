@@ -21,19 +21,17 @@ fn mirrored() -> Option<Lab> {
 #[test]
 fn a_mirror_port_is_watched_and_never_sent_to() {
     let Some(lab) = mirrored() else { return };
-    let web = Web::start(&lab);
+    let _web = Web::start(&lab);
     let config = "[runtime]\nshards = 2\n[[port]]\nname = \"mirror\"\ndevice = \"net_af_packet0,iface=watched\"\n\
                   [[wire]]\nport = \"mirror\"\n";
     let mosaic = Mosaic::start(&lab, config);
     ping(&lab, B4, 5);
-    let mut transfers = small_requests(&lab, B4, 100);
+    let transfers = small_requests(&lab, B4, 100);
     let kernel = lab.m.frames("mirror");
     mosaic.wait_for("that all of it is received", |metrics| {
         let received = metrics.of_port("received_frames_total", "mirror");
         (received >= kernel[1] as f64).then_some(())
     });
-    // Faster than a mirror may be watched, perhaps: the transfer is the same for that.
-    transfers.truncate(100);
     let metrics = mosaic.metrics();
     assert_eq!(metrics.of_port("sent_frames_total", "mirror"), 0.0);
     assert_eq!(metrics.sum("mosaic_forwarded_frames_total", &[]), 0.0);
@@ -44,5 +42,4 @@ fn a_mirror_port_is_watched_and_never_sent_to() {
         "frames that came out of mosaic"
     );
     assert_web_agrees(&transfers, &ended);
-    web.fetch_big(&lab, B4);
 }
