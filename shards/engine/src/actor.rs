@@ -49,9 +49,14 @@ pub trait Actor: 'static {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct ActorId(pub u8);
 
-/// A monitor socket of a shard.
+/// Handle of a monitor socket. It names that socket and never another: once the socket is closed, the handle is stale, also
+/// when its place in the pool is in use again.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct MonitorId(pub(crate) u8);
+pub struct MonitorId {
+    pub(crate) generation: u32,
+    pub(crate) shard: u16,
+    pub(crate) slot: u8,
+}
 
 /// Calls actors; implemented by the runtime, which contains their panics, and by tests.
 pub trait Host {
@@ -67,12 +72,15 @@ pub trait Host {
     fn on_event(&mut self, actor: ActorId, flow: &mut FlowContext<'_>, event: Event);
     /// See [`Actor::on_removed`]. The host also drops the actor's state of the flow.
     fn on_removed(&mut self, actor: ActorId, flow: &mut FlowContext<'_>);
+    /// The last monitor the actor had on the flow of this index was closed: its state of the flow goes, without a call.
+    fn forget(&mut self, _actor: ActorId, _index: u32) {}
 }
 
 /// Why a monitor socket could not be opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Every monitor socket of the shard is in use ([`limits::MONITORS`](crate::limits::MONITORS)).
+    /// Every monitor socket of the shard is in use ([`limits::MONITORS`](crate::limits::MONITORS)), or was closed so
+    /// recently that flows are still being released from it, some hundred of them a burst.
     #[error("no monitor socket left on this shard")]
     NoSocket,
     /// An event that happens at [`Hook::End`] only was asked for at another hook.
@@ -80,24 +88,58 @@ pub enum OpenError {
     BadHook,
 }
 
+impl OpenError {
+    /// The name of the error number that `mtcp_socket` has for this fault.
+    pub const fn errno(self) -> &'static str {
+        match self {
+            Self::NoSocket => "ENFILE",
+            Self::BadHook => "EINVAL",
+        }
+    }
+}
+
+/// Why a monitor socket could not be closed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum CloseError {
+    /// The handle names no open monitor of this shard: it was closed before, or belongs to another shard.
+    #[error("the handle names no open monitor socket")]
+    StaleHandle,
+}
+
+impl CloseError {
+    /// The name of the error number that `mtcp_close` has for this fault.
+    pub const fn errno(self) -> &'static str {
+        match self {
+            Self::StaleHandle => "EBADF",
+        }
+    }
+}
+
 /// What [`Actor::start`] works with.
 #[derive(Debug)]
 pub struct ShardContext<'a> {
-    pub(crate) monitors: &'a mut crate::shard::monitors::Monitors,
+    pub(crate) shard: &'a mut crate::shard::Shard,
     pub(crate) actor: ActorId,
-    pub(crate) shard: u16,
 }
 
 impl<'a> ShardContext<'a> {
     /// Number of this shard, from 0.
     pub fn shard(&self) -> u16 {
-        self.shard
+        self.shard.number()
     }
 
     /// Begins a stream monitor for flows whose opening packet passes `filter` (asked on the innermost IP packet); all
     /// flows with `None`.
     pub fn monitor_stream(&mut self, filter: Option<Filter>) -> MonitorBuilder<'_> {
-        MonitorBuilder::new(self.monitors, self.actor, filter)
+        MonitorBuilder::new(self.shard.monitors_mut(), self.actor, filter)
+    }
+
+    /// Closes a monitor, as [`FlowContext::close`] does.
+    ///
+    /// # Errors
+    /// [`CloseError`].
+    pub fn close(&mut self, monitor: MonitorId) -> Result<(), CloseError> {
+        self.shard.close_monitor(monitor)
     }
 }
 

@@ -78,6 +78,10 @@ impl Host for ActorHost {
     fn on_removed(&mut self, actor: ActorId, flow: &mut FlowContext<'_>) {
         self.actors[usize::from(actor.0)].on_removed(flow);
     }
+
+    fn forget(&mut self, actor: ActorId, index: u32) {
+        self.actors[usize::from(actor.0)].forget(index);
+    }
 }
 
 /// An actor of any type, with its flow states. No call panics.
@@ -93,6 +97,7 @@ pub(crate) trait ErasedActor {
     ) -> Verdict;
     fn on_event(&mut self, flow: &mut FlowContext<'_>, event: Event);
     fn on_removed(&mut self, flow: &mut FlowContext<'_>);
+    fn forget(&mut self, index: u32);
     fn finish(&mut self);
 }
 
@@ -245,6 +250,12 @@ impl<A: Actor> ErasedActor for HostedActor<A> {
     fn on_removed(&mut self, flow: &mut FlowContext<'_>) {
         self.call("on_removed", flow.index(), |actor, state| {
             actor.on_removed(state, flow);
+            *state = A::Flow::default();
+        });
+    }
+
+    fn forget(&mut self, index: u32) {
+        self.call("drop of a flow state", index, |_, state| {
             *state = A::Flow::default();
         });
     }

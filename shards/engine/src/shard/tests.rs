@@ -1,6 +1,7 @@
 //! Scripts: segments in, events and bytes out.
 
 mod bounds;
+mod closing;
 mod fixture;
 mod handshake;
 mod life;
