@@ -1,6 +1,7 @@
 //! What an application implements, and what it is given to work with.
 
 use alloc::boxed::Box;
+use core::time::Duration;
 
 use crate::event::{Event, EventSet, Filter, Hook, Verdict};
 pub use crate::shard::context::{
@@ -41,6 +42,22 @@ pub trait Actor: 'static {
     /// The flow leaves the table: its summary is final, and this is the last call for it.
     fn on_removed(&mut self, _state: &mut Self::Flow, _flow: &mut FlowContext<'_>) {}
 
+    /// A timer of the flow, set by this actor, is due. `flow` is lent as at the end of a burst: bytes that were left may be
+    /// read, [`FlowContext::now`] is the shard's clock.
+    ///
+    /// Timers run in packet time. One fires at the end of the first burst (or passing of time without packets) at which the
+    /// shard's clock, the largest packet time it has seen, has reached its time; after the other events of that burst; in the
+    /// order of their times, those of equal times in the order in which they were set; at most
+    /// [`limits::TIMERS_FIRED`](crate::limits::TIMERS_FIRED) a burst. So *that* a timer fires depends on its flow alone, but
+    /// *between which packets* depends on the bursts and on the other flows of the shard, and with them on the number of
+    /// shards: what must not, decide by the times of packets. Timers end with their flow, without a call, and with the
+    /// actor's interest in it ([`FlowContext::stop`], [`FlowContext::close`]).
+    fn on_timer(&mut self, _state: &mut Self::Flow, _flow: &mut FlowContext<'_>, _timer: TimerId) {}
+
+    /// A timer of the shard, set by this actor, is due; see [`on_timer`](Self::on_timer). Set in [`start`](Self::start), it
+    /// counts from the end of the first burst.
+    fn on_shard_timer(&mut self, _shard: &mut ShardContext<'_>, _timer: TimerId) {}
+
     /// The shard has ended; every flow was removed.
     fn finish(&mut self) {}
 }
@@ -72,6 +89,10 @@ pub trait Host {
     fn on_event(&mut self, actor: ActorId, flow: &mut FlowContext<'_>, event: Event);
     /// See [`Actor::on_removed`]. The host also drops the actor's state of the flow.
     fn on_removed(&mut self, actor: ActorId, flow: &mut FlowContext<'_>);
+    /// See [`Actor::on_timer`].
+    fn on_timer(&mut self, _actor: ActorId, _flow: &mut FlowContext<'_>, _timer: TimerId) {}
+    /// See [`Actor::on_shard_timer`].
+    fn on_shard_timer(&mut self, _actor: ActorId, _shard: &mut ShardContext<'_>, _timer: TimerId) {}
     /// The last monitor the actor had on the flow of this index was closed: its state of the flow goes, without a call.
     fn forget(&mut self, _actor: ActorId, _index: u32) {}
 }
@@ -115,7 +136,7 @@ impl CloseError {
     }
 }
 
-/// What [`Actor::start`] works with.
+/// What [`Actor::start`] and [`Actor::on_shard_timer`] work with.
 #[derive(Debug)]
 pub struct ShardContext<'a> {
     pub(crate) shard: &'a mut crate::shard::Shard,
@@ -141,9 +162,35 @@ impl<'a> ShardContext<'a> {
     pub fn close(&mut self, monitor: MonitorId) -> Result<(), CloseError> {
         self.shard.close_monitor(monitor)
     }
+
+    /// Calls [`Actor::on_shard_timer`] once, `after` so much packet time (at least 1 ns).
+    ///
+    /// # Errors
+    /// [`TimerError::NoTimer`].
+    pub fn set_timer(&mut self, after: Duration) -> Result<TimerId, TimerError> {
+        self.shard.set_timer(self.actor, after, false)
+    }
+
+    /// Calls [`Actor::on_shard_timer`] every `period` of packet time (at least 1 ns). Times that pass within one burst are
+    /// one call.
+    ///
+    /// # Errors
+    /// [`TimerError::NoTimer`].
+    pub fn set_timer_every(&mut self, period: Duration) -> Result<TimerId, TimerError> {
+        self.shard.set_timer(self.actor, period, true)
+    }
+
+    /// Takes a timer of this actor back, of the shard or of a flow.
+    ///
+    /// # Errors
+    /// [`TimerError::StaleHandle`].
+    pub fn cancel_timer(&mut self, timer: TimerId) -> Result<(), TimerError> {
+        self.shard.cancel_timer(timer, self.actor)
+    }
 }
 
 pub use crate::shard::monitors::MonitorBuilder;
+pub use crate::shard::timers::{TimerError, TimerId};
 
 /// Events that happen at the end of a burst only.
 pub(crate) const END_ONLY: EventSet = EventSet::NEW_DATA

@@ -128,6 +128,7 @@ impl Shard {
         let own = self.monitors.of_actor(actor);
         let mask = self.monitors.set(self.table.hot(flow).set).mask & !own;
         self.table.hot_mut(flow).set = self.monitors.intern(mask);
+        self.timers.drop_of(flow, Some(actor));
     }
 
     pub(super) fn count_event(&mut self, event: Event) {

@@ -276,6 +276,7 @@ impl Shard {
         for side in Side::BOTH {
             self.drop_store(number, side);
         }
+        self.timers.drop_of(number, None);
         self.wheel.cancel(number);
         self.classes
             .remove(usize::from(self.table.cold(number).class), number);

@@ -13,6 +13,7 @@ mod segment;
 mod streams;
 #[cfg(test)]
 mod tests;
+pub mod timers;
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -192,6 +193,7 @@ pub struct Shard {
     wheel: Wheel,
     /// Flows by how little they are worth, for the day the table is full.
     classes: Classes,
+    timers: timers::Timers,
     stores: Stores,
     burst: Burst,
     /// Layers around flows, interned; the empty ones first.
@@ -274,6 +276,7 @@ impl Shard {
             table,
             wheel,
             classes,
+            timers: timers::Timers::default(),
             stores: Stores::new(config.buffered_bytes_max),
             burst: Burst::default(),
             encapsulations: alloc::vec![Encapsulation::default()],

@@ -12,6 +12,7 @@ const FORGET_MAX: u32 = 256;
 impl Shard {
     /// What is done when a burst, or time without one, is over.
     pub(super) fn end_of_time(&mut self, run: &mut Run<'_>) {
+        self.fire_timers(run);
         if self.monitors.must_forget() {
             self.forget_closed(run);
         }
@@ -65,6 +66,7 @@ impl Shard {
             let actor = self.monitors.actor(monitor);
             if left & self.monitors.of_actor(actor) == 0 {
                 run.host.forget(actor, number);
+                self.timers.drop_of(number, Some(actor));
             }
         }
         for side in Side::BOTH {

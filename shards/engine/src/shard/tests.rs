@@ -8,3 +8,4 @@ mod life;
 mod readers;
 mod short_way;
 mod streams;
+mod timers;

@@ -9,6 +9,7 @@ use mosaic_port::Timestamp;
 
 use crate::actor::{
     ActorId, FlowContext, FlowSummary, Host, MonitorId, PacketView, PeekError, ShardContext,
+    TimerError, TimerId,
 };
 use crate::event::{Event, EventSet, Hook, Side, StreamError, Verdict};
 use crate::flow::{FlowKey, Proto, rss};
@@ -35,6 +36,9 @@ pub(super) struct Seen {
     pub(super) stops: bool,
     /// Closed at its next event, or at its next packet.
     pub(super) closes: Option<MonitorId>,
+    /// Set at its next event: after so many milliseconds, and whether again and again.
+    pub(super) sets: Vec<(u64, bool)>,
+    pub(super) timers: Vec<Result<TimerId, TimerError>>,
 }
 
 #[derive(Default)]
@@ -76,6 +80,14 @@ impl Host for Recorder {
         if let Some(side) = side {
             read(seen, flow, side);
         }
+        for (after_ms, repeats) in seen.sets.drain(..) {
+            let after = core::time::Duration::from_millis(after_ms);
+            seen.timers.push(if repeats {
+                flow.set_timer_every(after)
+            } else {
+                flow.set_timer(after)
+            });
+        }
         if seen.stops {
             flow.stop();
         }
@@ -88,6 +100,27 @@ impl Host for Recorder {
         let seen = &mut self.0[usize::from(actor.0)];
         seen.log.push("removed".into());
         seen.removed.push(flow.summary());
+    }
+
+    fn on_timer(&mut self, actor: ActorId, flow: &mut FlowContext<'_>, timer: TimerId) {
+        let seen = &mut self.0[usize::from(actor.0)];
+        let which = seen.timers.iter().position(|set| *set == Ok(timer));
+        let at_ms = flow.now().as_nanos() / 1_000_000;
+        seen.log.push(format!("timer {which:?} at {at_ms}"));
+        if flow.unread(CLIENT) > 0 {
+            read(seen, flow, CLIENT);
+        }
+        if seen.stops {
+            flow.stop();
+        }
+    }
+
+    fn on_shard_timer(&mut self, actor: ActorId, shard: &mut ShardContext<'_>, _: TimerId) {
+        let seen = &mut self.0[usize::from(actor.0)];
+        seen.log.push("shard timer".into());
+        if let Some(monitor) = seen.closes.take() {
+            shard.close(monitor).unwrap();
+        }
     }
 
     fn forget(&mut self, actor: ActorId, index: u32) {
