@@ -74,8 +74,9 @@ pub use mosaic_port as port;
 /// What an actor needs.
 pub mod prelude {
     pub use mosaic_engine::actor::{
-        Actor, Chunks, ClientBy, FlowContext, FlowId, FlowSummary, PacketView, PeekError,
-        ShardContext, SideSummary, StartError,
+        Actor, Chunks, ClientBy, CloseError, FlowContext, FlowId, FlowSummary, MonitorId,
+        OpenError, PacketView, PeekError, ShardContext, SideSummary, StartError, TimerError,
+        TimerId,
     };
     pub use mosaic_engine::event::{
         EndReason, Event, EventSet, Filter, Hook, RetransmissionKind, Side, StreamError, Verdict,

@@ -61,8 +61,9 @@
 //!
 //! 1. `start`, once: opens monitors. An error here ends the run before it began.
 //! 2. `on_packet` and `on_event` for the flows that a monitor matches, as it asked.
-//! 3. `on_removed` for each of those flows: its summary is final, and no call for it follows.
-//! 4. `finish`, once.
+//! 3. `on_timer` and `on_shard_timer` for the timers it has set, in packet time.
+//! 4. `on_removed` for each of those flows: its summary is final, and no call for it follows.
+//! 5. `finish`, once.
 //!
 //! # Monitors
 //!
@@ -70,6 +71,47 @@
 //! asked once, on the packet that opens the flow, after all tunnels are taken off; from then on the flow is monitored or not.
 //! [`filter::flows`](crate::filter::flows) compiles the language that tcpdump uses. A monitor that asks for `NEW_DATA` is a
 //! *reader*: bytes it leaves are kept for it (see [`peeks`](super::peeks)). One that does not costs nothing for each byte.
+//!
+//! `open` gives a handle. [`close`](crate::prelude::FlowContext::close) takes it, from any callback: from the next callback on the
+//! monitor shows nothing, its flows are released a few hundred a burst, the connections go on. The handle is stale from then
+//! on (`CloseError::StaleHandle`). A shard has 16 monitors at a time.
+//!
+//! # Timers
+//!
+//! [`set_timer`](crate::prelude::FlowContext::set_timer) and [`set_timer_every`](crate::prelude::FlowContext::set_timer_every) set
+//! timers of a flow, which end with it; those of a [shard](crate::prelude::ShardContext::set_timer) are set in `start`, in
+//! `on_shard_timer` or by [`set_shard_timer`](crate::prelude::FlowContext::set_shard_timer). Their time is that of packets, so that a
+//! capture replays as it ran. They fire at the end of a burst: between which packets that is depends on the bursts and on the
+//! number of shards.
+//!
+//! ```
+//! use std::time::Duration;
+//! use mosaic::prelude::*;
+//!
+//! /// Stops watching connections that are still not established after three seconds.
+//! struct Impatient;
+//!
+//! impl Actor for Impatient {
+//!     type Flow = Option<TimerId>;
+//!
+//!     fn start(&mut self, shard: &mut ShardContext<'_>) -> Result<(), StartError> {
+//!         shard.monitor_stream(None).on(Hook::End, EventSet::CONN_START | EventSet::CONN_ESTABLISHED).open()?;
+//!         Ok(())
+//!     }
+//!
+//!     fn on_event(&mut self, timer: &mut Option<TimerId>, flow: &mut FlowContext<'_>, event: Event) {
+//!         if event == Event::ConnStart {
+//!             *timer = flow.set_timer(Duration::from_secs(3)).ok();
+//!         } else if let Some(timer) = timer.take() {
+//!             let _ = flow.cancel_timer(timer);
+//!         }
+//!     }
+//!
+//!     fn on_timer(&mut self, _: &mut Option<TimerId>, flow: &mut FlowContext<'_>, _: TimerId) {
+//!         flow.stop();
+//!     }
+//! }
+//! ```
 //!
 //! # What a callback may do
 //!

@@ -21,6 +21,8 @@
 //! lingers in the table, so that late packets still count with it; when it leaves,
 //! [`on_removed`](mosaic_engine::actor::Actor::on_removed) is the last call.
 //!
+//! Timers that are due ([actors](super::actors)) come after all events of their burst.
+//!
 //! # Hooks
 //!
 //! | hook | is called |

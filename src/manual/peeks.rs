@@ -39,6 +39,9 @@
 //! | `NotStream` | the flow is not TCP |
 //! | `NotReader` | the monitor asked for no data |
 //!
+//! `errno` gives the name of the error number that the reference system has for it, as it does for the errors of opening and
+//! closing a monitor.
+//!
 //! # Looking back
 //!
 //! [`peek_at`](crate::prelude::FlowContext::peek_at) copies bytes from any offset that is still held, and moves no reader. A

@@ -1,6 +1,7 @@
 //! What an application implements, and what it is given to work with.
 
 use alloc::boxed::Box;
+use core::time::Duration;
 
 use crate::event::{Event, EventSet, Filter, Hook, Verdict};
 pub use crate::shard::context::{
@@ -41,6 +42,22 @@ pub trait Actor: 'static {
     /// The flow leaves the table: its summary is final, and this is the last call for it.
     fn on_removed(&mut self, _state: &mut Self::Flow, _flow: &mut FlowContext<'_>) {}
 
+    /// A timer of the flow, set by this actor, is due. `flow` is lent as at the end of a burst: bytes that were left may be
+    /// read, [`FlowContext::now`] is the shard's clock.
+    ///
+    /// Timers run in packet time. One fires at the end of the first burst (or passing of time without packets) at which the
+    /// shard's clock, the largest packet time it has seen, has reached its time; after the other events of that burst; in the
+    /// order of their times, those of equal times in the order in which they were set; at most
+    /// [`limits::TIMERS_FIRED`](crate::limits::TIMERS_FIRED) a burst. So *that* a timer fires depends on its flow alone, but
+    /// *between which packets* depends on the bursts and on the other flows of the shard, and with them on the number of
+    /// shards: what must not, decide by the times of packets. Timers end with their flow, without a call, and with the
+    /// actor's interest in it ([`FlowContext::stop`], [`FlowContext::close`]).
+    fn on_timer(&mut self, _state: &mut Self::Flow, _flow: &mut FlowContext<'_>, _timer: TimerId) {}
+
+    /// A timer of the shard, set by this actor, is due; see [`on_timer`](Self::on_timer). Set in [`start`](Self::start), it
+    /// counts from the end of the first burst.
+    fn on_shard_timer(&mut self, _shard: &mut ShardContext<'_>, _timer: TimerId) {}
+
     /// The shard has ended; every flow was removed.
     fn finish(&mut self) {}
 }
@@ -49,9 +66,14 @@ pub trait Actor: 'static {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct ActorId(pub u8);
 
-/// A monitor socket of a shard.
+/// Handle of a monitor socket. It names that socket and never another: once the socket is closed, the handle is stale, also
+/// when its place in the pool is in use again.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct MonitorId(pub(crate) u8);
+pub struct MonitorId {
+    pub(crate) generation: u32,
+    pub(crate) shard: u16,
+    pub(crate) slot: u8,
+}
 
 /// Calls actors; implemented by the runtime, which contains their panics, and by tests.
 pub trait Host {
@@ -67,12 +89,19 @@ pub trait Host {
     fn on_event(&mut self, actor: ActorId, flow: &mut FlowContext<'_>, event: Event);
     /// See [`Actor::on_removed`]. The host also drops the actor's state of the flow.
     fn on_removed(&mut self, actor: ActorId, flow: &mut FlowContext<'_>);
+    /// See [`Actor::on_timer`].
+    fn on_timer(&mut self, _actor: ActorId, _flow: &mut FlowContext<'_>, _timer: TimerId) {}
+    /// See [`Actor::on_shard_timer`].
+    fn on_shard_timer(&mut self, _actor: ActorId, _shard: &mut ShardContext<'_>, _timer: TimerId) {}
+    /// The last monitor the actor had on the flow of this index was closed: its state of the flow goes, without a call.
+    fn forget(&mut self, _actor: ActorId, _index: u32) {}
 }
 
 /// Why a monitor socket could not be opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Every monitor socket of the shard is in use ([`limits::MONITORS`](crate::limits::MONITORS)).
+    /// Every monitor socket of the shard is in use ([`limits::MONITORS`](crate::limits::MONITORS)), or was closed so
+    /// recently that flows are still being released from it, some hundred of them a burst.
     #[error("no monitor socket left on this shard")]
     NoSocket,
     /// An event that happens at [`Hook::End`] only was asked for at another hook.
@@ -80,28 +109,88 @@ pub enum OpenError {
     BadHook,
 }
 
-/// What [`Actor::start`] works with.
+impl OpenError {
+    /// The name of the error number that `mtcp_socket` has for this fault.
+    pub const fn errno(self) -> &'static str {
+        match self {
+            Self::NoSocket => "ENFILE",
+            Self::BadHook => "EINVAL",
+        }
+    }
+}
+
+/// Why a monitor socket could not be closed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum CloseError {
+    /// The handle names no open monitor of this shard: it was closed before, or belongs to another shard.
+    #[error("the handle names no open monitor socket")]
+    StaleHandle,
+}
+
+impl CloseError {
+    /// The name of the error number that `mtcp_close` has for this fault.
+    pub const fn errno(self) -> &'static str {
+        match self {
+            Self::StaleHandle => "EBADF",
+        }
+    }
+}
+
+/// What [`Actor::start`] and [`Actor::on_shard_timer`] work with.
 #[derive(Debug)]
 pub struct ShardContext<'a> {
-    pub(crate) monitors: &'a mut crate::shard::monitors::Monitors,
+    pub(crate) shard: &'a mut crate::shard::Shard,
     pub(crate) actor: ActorId,
-    pub(crate) shard: u16,
 }
 
 impl<'a> ShardContext<'a> {
     /// Number of this shard, from 0.
     pub fn shard(&self) -> u16 {
-        self.shard
+        self.shard.number()
     }
 
     /// Begins a stream monitor for flows whose opening packet passes `filter` (asked on the innermost IP packet); all
     /// flows with `None`.
     pub fn monitor_stream(&mut self, filter: Option<Filter>) -> MonitorBuilder<'_> {
-        MonitorBuilder::new(self.monitors, self.actor, filter)
+        MonitorBuilder::new(self.shard.monitors_mut(), self.actor, filter)
+    }
+
+    /// Closes a monitor, as [`FlowContext::close`] does.
+    ///
+    /// # Errors
+    /// [`CloseError`].
+    pub fn close(&mut self, monitor: MonitorId) -> Result<(), CloseError> {
+        self.shard.close_monitor(monitor)
+    }
+
+    /// Calls [`Actor::on_shard_timer`] once, `after` so much packet time (at least 1 ns).
+    ///
+    /// # Errors
+    /// [`TimerError::NoTimer`].
+    pub fn set_timer(&mut self, after: Duration) -> Result<TimerId, TimerError> {
+        self.shard.set_timer(self.actor, after, false)
+    }
+
+    /// Calls [`Actor::on_shard_timer`] every `period` of packet time (at least 1 ns). Times that pass within one burst are
+    /// one call.
+    ///
+    /// # Errors
+    /// [`TimerError::NoTimer`].
+    pub fn set_timer_every(&mut self, period: Duration) -> Result<TimerId, TimerError> {
+        self.shard.set_timer(self.actor, period, true)
+    }
+
+    /// Takes a timer of this actor back, of the shard or of a flow.
+    ///
+    /// # Errors
+    /// [`TimerError::StaleHandle`].
+    pub fn cancel_timer(&mut self, timer: TimerId) -> Result<(), TimerError> {
+        self.shard.cancel_timer(timer, self.actor)
     }
 }
 
 pub use crate::shard::monitors::MonitorBuilder;
+pub use crate::shard::timers::{TimerError, TimerId};
 
 /// Events that happen at the end of a burst only.
 pub(crate) const END_ONLY: EventSet = EventSet::NEW_DATA

@@ -18,6 +18,10 @@ pub const FRAGMENTS: usize = 4096;
 pub const FRAGMENT_TIMEOUT_NS: u64 = 30_000_000_000;
 /// Monitor sockets of one shard.
 pub const MONITORS: usize = 16;
+/// Timers of one shard that may be set at the same time.
+pub const TIMERS: usize = 1 << 18;
+/// Timers that fire at the end of one burst; the others that are due fire after the next.
+pub const TIMERS_FIRED: usize = 256;
 /// Instructions of one packet filter program (`BPF_MAXINSNS` of most kernels).
 pub const FILTER_INSTRUCTIONS: usize = 4096;
 /// Distinct encapsulations a shard remembers for its records; further ones are recorded as plain.

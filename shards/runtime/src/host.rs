@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use mosaic_engine::actor::{
-    Actor, ActorId, FlowContext, Host, PacketView, ShardContext, StartError,
+    Actor, ActorId, FlowContext, Host, PacketView, ShardContext, StartError, TimerId,
 };
 use mosaic_engine::event::{Event, Hook, Verdict};
 
@@ -78,6 +78,18 @@ impl Host for ActorHost {
     fn on_removed(&mut self, actor: ActorId, flow: &mut FlowContext<'_>) {
         self.actors[usize::from(actor.0)].on_removed(flow);
     }
+
+    fn on_timer(&mut self, actor: ActorId, flow: &mut FlowContext<'_>, timer: TimerId) {
+        self.actors[usize::from(actor.0)].on_timer(flow, timer);
+    }
+
+    fn on_shard_timer(&mut self, actor: ActorId, shard: &mut ShardContext<'_>, timer: TimerId) {
+        self.actors[usize::from(actor.0)].on_shard_timer(shard, timer);
+    }
+
+    fn forget(&mut self, actor: ActorId, index: u32) {
+        self.actors[usize::from(actor.0)].forget(index);
+    }
 }
 
 /// An actor of any type, with its flow states. No call panics.
@@ -93,6 +105,9 @@ pub(crate) trait ErasedActor {
     ) -> Verdict;
     fn on_event(&mut self, flow: &mut FlowContext<'_>, event: Event);
     fn on_removed(&mut self, flow: &mut FlowContext<'_>);
+    fn on_timer(&mut self, flow: &mut FlowContext<'_>, timer: TimerId);
+    fn on_shard_timer(&mut self, shard: &mut ShardContext<'_>, timer: TimerId);
+    fn forget(&mut self, index: u32);
     fn finish(&mut self);
 }
 
@@ -245,6 +260,27 @@ impl<A: Actor> ErasedActor for HostedActor<A> {
     fn on_removed(&mut self, flow: &mut FlowContext<'_>) {
         self.call("on_removed", flow.index(), |actor, state| {
             actor.on_removed(state, flow);
+            *state = A::Flow::default();
+        });
+    }
+
+    fn on_timer(&mut self, flow: &mut FlowContext<'_>, timer: TimerId) {
+        self.call("on_timer", flow.index(), |actor, state| {
+            actor.on_timer(state, flow, timer)
+        });
+    }
+
+    fn on_shard_timer(&mut self, shard: &mut ShardContext<'_>, timer: TimerId) {
+        let Some(actor) = self.actor.as_mut() else {
+            return;
+        };
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| actor.on_shard_timer(shard, timer))) {
+            self.replace("on_shard_timer", panic);
+        }
+    }
+
+    fn forget(&mut self, index: u32) {
+        self.call("drop of a flow state", index, |_, state| {
             *state = A::Flow::default();
         });
     }

@@ -66,6 +66,18 @@ impl FlowTable {
         self.flows.len() - self.free.len()
     }
 
+    /// Numbers below which every flow is.
+    pub(crate) fn places(&self) -> u32 {
+        u32::try_from(self.flows.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether there is a flow of this number.
+    pub(crate) fn holds(&self, number: u32) -> bool {
+        self.flows
+            .get(number as usize)
+            .is_some_and(|flow| flow.hot.key != FlowKey::default())
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         self.len() == self.flows_max
     }

@@ -1,10 +1,14 @@
 //! What a callback sees of a flow.
 
 use arrayvec::ArrayString;
+use core::time::Duration;
 use mosaic_port::Timestamp;
 
 use super::Shard;
 use super::burst::Active;
+use super::monitors::Monitors;
+use super::timers::{TimerError, TimerId, Timers};
+use crate::actor::{ActorId, CloseError, MonitorId};
 use crate::event::{EndReason, Side};
 use crate::flow::entry::{Cold, Flags, Hot};
 use crate::flow::{Endpoint, FlowKey, Proto};
@@ -144,6 +148,17 @@ pub enum PeekError {
     NotReader,
 }
 
+impl PeekError {
+    /// The name of the error number that `mtcp_peek` and `mtcp_ppeek` have for this fault.
+    pub const fn errno(self) -> &'static str {
+        match self {
+            Self::NoData | Self::Lost(_) => "ENODATA",
+            Self::NotStream => "ESOCKTNOSUPPORT",
+            Self::NotReader => "EINVAL",
+        }
+    }
+}
+
 /// One flow, lent to a callback.
 #[derive(Debug)]
 pub struct FlowContext<'a> {
@@ -158,6 +173,10 @@ pub struct FlowContext<'a> {
     now: Timestamp,
     monitor: u8,
     is_reader: bool,
+    monitors: &'a mut Monitors,
+    timers: &'a mut Timers,
+    /// The shard's clock.
+    clock: Timestamp,
     /// Set by [`stop`](Self::stop); the shard acts on it after the callback.
     pub(super) stopped: bool,
 }
@@ -184,6 +203,9 @@ impl Shard {
             segments: &self.burst.segments,
             bytes,
             monitor,
+            monitors: &mut self.monitors,
+            timers: &mut self.timers,
+            clock: self.clock,
             stopped: false,
         }
     }
@@ -292,6 +314,57 @@ impl FlowContext<'_> {
     /// Ends this actor's interest in the flow: from the next event on it hears nothing more of it, except `on_removed`.
     pub fn stop(&mut self) {
         self.stopped = true;
+    }
+
+    /// Closes a monitor socket of this shard, this one or another. From the next callback on no flow shows it anything; an
+    /// actor that has another monitor on a flow still hears of that flow's removal, one that has none left loses its state of
+    /// the flow. The connections go on untouched, and what was kept for the monitor is given back, some hundred flows a burst.
+    ///
+    /// # Errors
+    /// [`CloseError`].
+    pub fn close(&mut self, monitor: MonitorId) -> Result<(), CloseError> {
+        self.monitors.close(monitor)
+    }
+
+    /// Calls [`Actor::on_timer`](crate::actor::Actor::on_timer) for this flow once, `after` so much packet time (at least
+    /// 1 ns) from the shard's clock on.
+    ///
+    /// # Errors
+    /// [`TimerError::NoTimer`].
+    pub fn set_timer(&mut self, after: Duration) -> Result<TimerId, TimerError> {
+        let owner = (self.actor(), Some(self.active.flow));
+        self.timers.set(self.clock, owner, after, false)
+    }
+
+    /// The same every `period` (at least 1 ns). Times that pass within one burst are one call.
+    ///
+    /// # Errors
+    /// [`TimerError::NoTimer`].
+    pub fn set_timer_every(&mut self, period: Duration) -> Result<TimerId, TimerError> {
+        let owner = (self.actor(), Some(self.active.flow));
+        self.timers.set(self.clock, owner, period, true)
+    }
+
+    /// As [`ShardContext::set_timer`](crate::actor::ShardContext::set_timer): one of the shard, which outlives the flow.
+    ///
+    /// # Errors
+    /// [`TimerError::NoTimer`].
+    pub fn set_shard_timer(&mut self, after: Duration) -> Result<TimerId, TimerError> {
+        let owner = (self.actor(), None);
+        self.timers.set(self.clock, owner, after, false)
+    }
+
+    /// Takes a timer of this actor back, of this flow, another one or the shard.
+    ///
+    /// # Errors
+    /// [`TimerError::StaleHandle`].
+    pub fn cancel_timer(&mut self, timer: TimerId) -> Result<(), TimerError> {
+        let actor = self.actor();
+        self.timers.cancel(timer, actor)
+    }
+
+    fn actor(&self) -> ActorId {
+        self.monitors.actor(self.monitor)
     }
 
     fn check_reader(&self) -> Result<(), PeekError> {

@@ -35,7 +35,7 @@ impl Shard {
             }
         }
         self.burst.clear();
-        self.reclaim(run);
+        self.end_of_time(run);
     }
 
     /// Delivers what is pending for the flow at `slot`: the beginning, new data, everything else, in that order.
@@ -102,7 +102,10 @@ impl Shard {
             return;
         }
         for monitor in members(set.mask) {
-            let asked = self.monitors.get(monitor);
+            // One that was called before may have closed it.
+            let Some(asked) = self.monitors.get(monitor) else {
+                continue;
+            };
             if asked.events[hook as usize].contains(event.set()) {
                 let actor = asked.actor;
                 self.call(run, slot, monitor, actor, event);
@@ -115,21 +118,17 @@ impl Shard {
         let mut context = self.context(run.bytes, slot, monitor);
         run.host.on_event(actor, &mut context, event);
         if context.stopped {
-            self.detach(slot, monitor);
+            self.detach(slot, actor);
         }
     }
 
-    /// Takes the monitors of the actor behind `monitor` off the flow at `slot`.
-    pub(super) fn detach(&mut self, slot: u8, monitor: u8) {
-        let actor = self.monitors.get(monitor).actor;
+    /// Takes the monitors of an actor off the flow at `slot`.
+    pub(super) fn detach(&mut self, slot: u8, actor: ActorId) {
         let flow = self.burst.actives[usize::from(slot)].flow;
-        let own = self
-            .monitors
-            .iter()
-            .filter(|(_, m)| m.actor == actor)
-            .fold(0, |mask, (id, _)| mask | 1 << id);
+        let own = self.monitors.of_actor(actor);
         let mask = self.monitors.set(self.table.hot(flow).set).mask & !own;
         self.table.hot_mut(flow).set = self.monitors.intern(mask);
+        self.timers.drop_of(flow, Some(actor));
     }
 
     pub(super) fn count_event(&mut self, event: Event) {
@@ -172,7 +171,9 @@ impl Shard {
                 error: StreamError::Overrun { len },
             };
             self.count_event(event);
-            let asked = self.monitors.get(reader);
+            let Some(asked) = self.monitors.get(reader) else {
+                continue;
+            };
             if asked.events[Hook::End as usize].contains(EventSet::ERROR) {
                 let actor = asked.actor;
                 self.call(run, slot, reader, actor, event);

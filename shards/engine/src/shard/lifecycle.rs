@@ -3,6 +3,7 @@
 use super::context::ClientBy;
 use super::monitors::members;
 use super::{Run, Shard};
+use crate::actor::ActorId;
 use crate::event::{EndReason, Event, Hook, Side};
 use crate::flow::entry::{Cold, Flags, Hot, NONE};
 use crate::flow::{Direction, Proto};
@@ -275,6 +276,7 @@ impl Shard {
         for side in Side::BOTH {
             self.drop_store(number, side);
         }
+        self.timers.drop_of(number, None);
         self.wheel.cancel(number);
         self.classes
             .remove(usize::from(self.table.cold(number).class), number);
@@ -282,17 +284,24 @@ impl Shard {
         self.counters.flows_removed += 1;
     }
 
-    /// The last call for a flow: once an actor.
+    /// The last call for a flow: once an actor that has a monitor. The others' state of it goes unseen.
     fn tell_removed(&mut self, run: &mut Run<'_>, slot: u8) {
         let flow = self.burst.actives[usize::from(slot)].flow;
         let attached = self.table.cold(flow).attached;
-        let mut told = None;
+        let mut told = arrayvec::ArrayVec::<ActorId, { limits::MONITORS }>::new();
         for monitor in members(attached) {
-            let actor = self.monitors.get(monitor).actor;
-            // The monitors of an actor were opened one after another.
-            if told.replace(actor) != Some(actor) {
+            let actor = self.monitors.actor(monitor);
+            if self.monitors.get(monitor).is_some() && !told.contains(&actor) {
+                told.push(actor);
                 let mut context = self.context(run.bytes, slot, monitor);
                 run.host.on_removed(actor, &mut context);
+            }
+        }
+        for monitor in members(attached & self.monitors.forgotten_soon()) {
+            let actor = self.monitors.actor(monitor);
+            if !told.contains(&actor) {
+                told.push(actor);
+                run.host.forget(actor, flow);
             }
         }
     }

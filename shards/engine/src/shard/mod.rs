@@ -8,10 +8,12 @@ pub mod context;
 mod deliver;
 mod lifecycle;
 pub mod monitors;
+mod release;
 mod segment;
 mod streams;
 #[cfg(test)]
 mod tests;
+pub mod timers;
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -191,6 +193,7 @@ pub struct Shard {
     wheel: Wheel,
     /// Flows by how little they are worth, for the day the table is full.
     classes: Classes,
+    timers: timers::Timers,
     stores: Stores,
     burst: Burst,
     /// Layers around flows, interned; the empty ones first.
@@ -202,6 +205,8 @@ pub struct Shard {
     counters: ShardCounters,
     events: [u64; 8],
     drops: Drops,
+    /// Flows below this number have forgotten the monitors that are closing.
+    forget_from: u32,
     /// Flows below this number were ended by [`Shard::finish_some`].
     finished_to: u32,
     /// Takes every segment step by step: what the short way is held against.
@@ -266,10 +271,12 @@ impl Shard {
             wheel.prefault();
         }
         Self {
-            monitors: monitors::Monitors::default(),
+            monitors: monitors::Monitors::new(config.shard),
+            forget_from: 0,
             table,
             wheel,
             classes,
+            timers: timers::Timers::default(),
             stores: Stores::new(config.buffered_bytes_max),
             burst: Burst::default(),
             encapsulations: alloc::vec![Encapsulation::default()],
@@ -288,11 +295,16 @@ impl Shard {
 
     /// What the actor's `start` gets.
     pub fn start_actor(&mut self, actor: ActorId) -> ShardContext<'_> {
-        ShardContext {
-            monitors: &mut self.monitors,
-            actor,
-            shard: self.config.shard,
-        }
+        ShardContext { shard: self, actor }
+    }
+
+    pub(crate) fn monitors_mut(&mut self) -> &mut monitors::Monitors {
+        &mut self.monitors
+    }
+
+    /// Number of this shard, from 0.
+    pub fn number(&self) -> u16 {
+        self.config.shard
     }
 
     /// Processes the packets of one burst; `bytes[i]` is the buffer packet `i` lies in. Returns the packets that an actor
@@ -375,7 +387,7 @@ impl Shard {
     /// Lets time pass: flows whose timeout is over are removed, a bounded number of them a call.
     pub fn handle_clock(&mut self, now: Timestamp, host: &mut dyn Host) {
         self.clock = self.clock.max(now);
-        self.reclaim(&mut Run {
+        self.end_of_time(&mut Run {
             packets: &[],
             bytes: &[],
             encapsulations: &[],
@@ -518,9 +530,9 @@ impl Shard {
         let set = self.monitors.set(self.table.hot(flow).set);
         for monitor in monitors::members(set.mask) {
             let asked = self.monitors.get(monitor);
-            if !asked.packets[hook as usize] {
+            let Some(asked) = asked.filter(|asked| asked.packets[hook as usize]) else {
                 continue;
-            }
+            };
             let actor = asked.actor;
             let view = context::PacketView {
                 packet: &run.packets[i],
@@ -532,7 +544,7 @@ impl Shard {
                 run.dropped |= 1 << i;
             }
             if context.stopped {
-                self.detach(slot, monitor);
+                self.detach(slot, actor);
             }
         }
     }

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use arrayvec::ArrayVec;
 
-use crate::actor::{ActorId, END_ONLY, MonitorId, OpenError};
+use crate::actor::{ActorId, CloseError, END_ONLY, MonitorId, OpenError};
 use crate::event::{EventSet, Filter, Hook};
 use crate::limits::MONITORS;
 
@@ -40,6 +40,10 @@ pub(crate) struct Set {
     pub(crate) packets: [bool; 2],
     /// The largest retention any of them asks for.
     pub(crate) retain: u32,
+    /// Whether a flow was seen to have it since flows were last made to forget closed monitors.
+    seen: bool,
+    /// Whether no flow has it.
+    free: bool,
 }
 
 impl Set {
@@ -50,30 +54,150 @@ impl Set {
     }
 }
 
+/// A place for a monitor socket.
+#[derive(Debug)]
+struct Slot {
+    /// `None` where it is closed.
+    monitor: Option<Monitor>,
+    /// Whose the monitor is, or was.
+    actor: ActorId,
+    /// How many monitors were closed here.
+    generation: u32,
+}
+
 /// The monitor sockets of a shard. Flows with the same monitors share one set.
+///
+/// A slot whose monitor was closed is opened again only when no flow remembers the old one: *closed* ones wait until those
+/// that are *closing* are forgotten, flow by flow (see `shard::release`).
 #[derive(Debug)]
 pub struct Monitors {
-    monitors: ArrayVec<Monitor, MONITORS>,
+    shard: u16,
+    slots: ArrayVec<Slot, MONITORS>,
+    /// Slots that may be opened again, the one that has waited longest first.
+    free: ArrayVec<u8, MONITORS>,
+    /// Slots that flows are being made to forget, and those closed since that began; a bit each.
+    closing: u16,
+    closed: u16,
     /// The empty set first.
     sets: Vec<Set>,
 }
 
-impl Default for Monitors {
-    fn default() -> Self {
+impl Monitors {
+    pub(crate) fn new(shard: u16) -> Self {
         Self {
-            monitors: ArrayVec::new(),
+            shard,
+            slots: ArrayVec::new(),
+            free: ArrayVec::new(),
+            closing: 0,
+            closed: 0,
             sets: alloc::vec![Set::default()],
         }
     }
-}
 
-impl Monitors {
-    pub(crate) fn get(&self, monitor: u8) -> &Monitor {
-        &self.monitors[usize::from(monitor)]
+    /// The monitor in a slot, if it is open.
+    #[inline]
+    pub(crate) fn get(&self, slot: u8) -> Option<&Monitor> {
+        self.slots[usize::from(slot)].monitor.as_ref()
     }
 
+    /// Whose the monitor in a slot is, or was until it was closed.
+    pub(crate) fn actor(&self, slot: u8) -> ActorId {
+        self.slots[usize::from(slot)].actor
+    }
+
+    /// The open monitors.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u8, &Monitor)> {
-        (0..).zip(&self.monitors)
+        (0..)
+            .zip(&self.slots)
+            .filter_map(|(slot, place)| Some((slot, place.monitor.as_ref()?)))
+    }
+
+    /// The open monitors of an actor, a bit each.
+    pub(crate) fn of_actor(&self, actor: ActorId) -> u16 {
+        self.iter()
+            .filter(|(_, monitor)| monitor.actor == actor)
+            .fold(0, |mask, (slot, _)| mask | 1 << slot)
+    }
+
+    fn open(&mut self, monitor: Monitor) -> Result<MonitorId, OpenError> {
+        let actor = monitor.actor;
+        let slot = if self.slots.is_full() {
+            self.free.pop_at(0).ok_or(OpenError::NoSocket)?
+        } else {
+            self.slots.push(Slot {
+                monitor: None,
+                actor,
+                generation: 0,
+            });
+            u8::try_from(self.slots.len() - 1).map_err(|_| OpenError::NoSocket)?
+        };
+        let place = &mut self.slots[usize::from(slot)];
+        (place.monitor, place.actor) = (Some(monitor), actor);
+        Ok(MonitorId {
+            generation: place.generation,
+            shard: self.shard,
+            slot,
+        })
+    }
+
+    /// Closes a monitor: no flow shows it anything from now on.
+    pub(crate) fn close(&mut self, id: MonitorId) -> Result<(), CloseError> {
+        let place = self
+            .slots
+            .get_mut(usize::from(id.slot))
+            .filter(|place| place.monitor.is_some() && place.generation == id.generation)
+            .filter(|_| id.shard == self.shard)
+            .ok_or(CloseError::StaleHandle)?;
+        place.monitor = None;
+        place.generation = place.generation.wrapping_add(1);
+        self.closed |= 1 << id.slot;
+        for at in 0..self.sets.len() {
+            if self.sets[at].mask & 1 << id.slot != 0 {
+                self.sets[at] = self.summed(self.sets[at].mask & !(1 << id.slot));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether flows may still remember closed monitors.
+    #[inline]
+    pub(crate) fn must_forget(&self) -> bool {
+        self.closed | self.closing != 0
+    }
+
+    /// The monitors that flows are being made to forget.
+    pub(crate) fn closing(&self) -> u16 {
+        self.closing
+    }
+
+    /// Every closed monitor that flows may remember.
+    pub(crate) fn forgotten_soon(&self) -> u16 {
+        self.closing | self.closed
+    }
+
+    /// Flows are now made to forget what was closed so far.
+    pub(crate) fn begin_forgetting(&mut self) {
+        self.closing = core::mem::take(&mut self.closed);
+        for set in &mut self.sets {
+            set.seen = false;
+        }
+    }
+
+    /// No flow remembers the monitors that were closing: their slots are free, and so are the sets that no flow was seen to have.
+    pub(crate) fn end_forgetting(&mut self) {
+        for slot in members(core::mem::take(&mut self.closing)) {
+            // As many as there are slots at most, since each comes here once for each time it was opened.
+            let _ = self.free.try_push(slot);
+        }
+        for set in self.sets.iter_mut().skip(1) {
+            set.free |= !set.seen;
+        }
+    }
+
+    /// Sets that were made so far.
+    #[cfg(test)]
+    pub(crate) fn sets(&self) -> usize {
+        self.sets.len()
     }
 
     #[inline]
@@ -81,28 +205,50 @@ impl Monitors {
         &self.sets[usize::from(id)]
     }
 
+    /// What the monitors in `mask` ask for together.
+    fn summed(&self, mask: u16) -> Set {
+        let mut set = Set {
+            mask,
+            seen: true,
+            ..Set::default()
+        };
+        for (id, monitor) in self.iter().filter(|(id, _)| mask & 1 << id != 0) {
+            set.readers |= u16::from(monitor.is_reader()) << id;
+            set.retain = set.retain.max(monitor.retain);
+            for (all, own) in set.events.iter_mut().zip(monitor.events) {
+                *all |= own;
+            }
+            for (any, own) in set.packets.iter_mut().zip(monitor.packets) {
+                *any |= own;
+            }
+        }
+        set
+    }
+
     /// The set of exactly the monitors in `mask`.
     pub(crate) fn intern(&mut self, mask: u16) -> u16 {
         // At most 2^16 sets; in practice a handful, and the empty and the full one first.
-        let known = self.sets.iter().position(|set| set.mask == mask);
-        let at = known.unwrap_or_else(|| {
-            let mut set = Set {
-                mask,
-                ..Set::default()
-            };
-            for (id, monitor) in self.iter().filter(|(id, _)| mask & 1 << id != 0) {
-                set.readers |= u16::from(monitor.is_reader()) << id;
-                set.retain = set.retain.max(monitor.retain);
-                for (all, own) in set.events.iter_mut().zip(monitor.events) {
-                    *all |= own;
-                }
-                for (any, own) in set.packets.iter_mut().zip(monitor.packets) {
-                    *any |= own;
+        let known = self
+            .sets
+            .iter()
+            .position(|set| set.mask == mask && !set.free);
+        let at = match known {
+            Some(at) => at,
+            None => {
+                let set = self.summed(mask);
+                match self.sets.iter().position(|set| set.free) {
+                    Some(at) => {
+                        self.sets[at] = set;
+                        at
+                    }
+                    None => {
+                        self.sets.push(set);
+                        self.sets.len() - 1
+                    }
                 }
             }
-            self.sets.push(set);
-            self.sets.len() - 1
-        });
+        };
+        self.sets[at].seen = true;
         u16::try_from(at).unwrap_or(0)
     }
 }
@@ -163,7 +309,8 @@ impl<'a> MonitorBuilder<'a> {
         self
     }
 
-    /// Opens the monitor. It stays open until the shard ends; flows that already exist are not attached.
+    /// Opens the monitor. It stays open until it is [closed](crate::actor::ShardContext::close) or the shard ends; flows that
+    /// already exist are not attached.
     ///
     /// # Errors
     /// [`OpenError`].
@@ -173,12 +320,7 @@ impl<'a> MonitorBuilder<'a> {
         if early.intersects(END_ONLY) {
             return Err(OpenError::BadHook);
         }
-        let id = u8::try_from(self.monitors.monitors.len()).map_err(|_| OpenError::NoSocket)?;
-        self.monitors
-            .monitors
-            .try_push(self.monitor)
-            .map_err(|_| OpenError::NoSocket)?;
-        Ok(MonitorId(id))
+        self.monitors.open(self.monitor)
     }
 }
 
@@ -194,7 +336,7 @@ mod tests {
 
     #[test]
     fn the_pool_is_bounded() {
-        let mut monitors = Monitors::default();
+        let mut monitors = Monitors::new(0);
         for _ in 0..MONITORS {
             open(&mut monitors).unwrap();
         }
@@ -203,7 +345,7 @@ mod tests {
 
     #[test]
     fn end_events_are_refused_at_other_hooks() {
-        let mut monitors = Monitors::default();
+        let mut monitors = Monitors::new(0);
         let builder =
             MonitorBuilder::new(&mut monitors, ActorId(0), None).on(Hook::Send, EventSet::NEW_DATA);
         assert_eq!(builder.open(), Err(OpenError::BadHook));
@@ -211,7 +353,7 @@ mod tests {
 
     #[test]
     fn equal_sets_are_one() {
-        let mut monitors = Monitors::default();
+        let mut monitors = Monitors::new(0);
         for _ in 0..3 {
             open(&mut monitors).unwrap();
         }

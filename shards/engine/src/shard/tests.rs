@@ -1,9 +1,11 @@
 //! Scripts: segments in, events and bytes out.
 
 mod bounds;
+mod closing;
 mod fixture;
 mod handshake;
 mod life;
 mod readers;
 mod short_way;
 mod streams;
+mod timers;

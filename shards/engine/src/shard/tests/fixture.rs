@@ -7,7 +7,10 @@ use std::vec::Vec;
 
 use mosaic_port::Timestamp;
 
-use crate::actor::{ActorId, FlowContext, FlowSummary, Host, PacketView, PeekError};
+use crate::actor::{
+    ActorId, FlowContext, FlowSummary, Host, MonitorId, PacketView, PeekError, ShardContext,
+    TimerError, TimerId,
+};
 use crate::event::{Event, EventSet, Hook, Side, StreamError, Verdict};
 use crate::flow::{FlowKey, Proto, rss};
 use crate::shard::{Shard, ShardConfig};
@@ -31,6 +34,11 @@ pub(super) struct Seen {
     pub(super) appetite: usize,
     /// Whether it calls `stop` at its next event.
     pub(super) stops: bool,
+    /// Closed at its next event, or at its next packet.
+    pub(super) closes: Option<MonitorId>,
+    /// Set at its next event: after so many milliseconds, and whether again and again.
+    pub(super) sets: Vec<(u64, bool)>,
+    pub(super) timers: Vec<Result<TimerId, TimerError>>,
 }
 
 #[derive(Default)]
@@ -49,7 +57,11 @@ impl Host for Recorder {
             "packet {hook:?} {:?} {} {}",
             packet.sender, states[0], states[1]
         );
-        self.0[usize::from(actor.0)].log.push(line);
+        let seen = &mut self.0[usize::from(actor.0)];
+        seen.log.push(line);
+        if let Some(monitor) = seen.closes.take() {
+            flow.close(monitor).unwrap();
+        }
         Verdict::Forward
     }
 
@@ -68,8 +80,19 @@ impl Host for Recorder {
         if let Some(side) = side {
             read(seen, flow, side);
         }
+        for (after_ms, repeats) in seen.sets.drain(..) {
+            let after = core::time::Duration::from_millis(after_ms);
+            seen.timers.push(if repeats {
+                flow.set_timer_every(after)
+            } else {
+                flow.set_timer(after)
+            });
+        }
         if seen.stops {
             flow.stop();
+        }
+        if let Some(monitor) = seen.closes.take() {
+            flow.close(monitor).unwrap();
         }
     }
 
@@ -77,6 +100,32 @@ impl Host for Recorder {
         let seen = &mut self.0[usize::from(actor.0)];
         seen.log.push("removed".into());
         seen.removed.push(flow.summary());
+    }
+
+    fn on_timer(&mut self, actor: ActorId, flow: &mut FlowContext<'_>, timer: TimerId) {
+        let seen = &mut self.0[usize::from(actor.0)];
+        let which = seen.timers.iter().position(|set| *set == Ok(timer));
+        let at_ms = flow.now().as_nanos() / 1_000_000;
+        seen.log.push(format!("timer {which:?} at {at_ms}"));
+        if flow.unread(CLIENT) > 0 {
+            read(seen, flow, CLIENT);
+        }
+        if seen.stops {
+            flow.stop();
+        }
+    }
+
+    fn on_shard_timer(&mut self, actor: ActorId, shard: &mut ShardContext<'_>, _: TimerId) {
+        let seen = &mut self.0[usize::from(actor.0)];
+        seen.log.push("shard timer".into());
+        if let Some(monitor) = seen.closes.take() {
+            shard.close(monitor).unwrap();
+        }
+    }
+
+    fn forget(&mut self, actor: ActorId, index: u32) {
+        let seen = &mut self.0[usize::from(actor.0)];
+        seen.log.push(format!("forget {index}"));
     }
 }
 
@@ -138,10 +187,15 @@ impl Bench {
         }
     }
 
-    pub(super) fn add_actor(&mut self, events: EventSet, appetite: usize, retain: u32) {
+    pub(super) fn add_actor(
+        &mut self,
+        events: EventSet,
+        appetite: usize,
+        retain: u32,
+    ) -> MonitorId {
         let id = u8::try_from(self.host.0.len()).unwrap();
-        let mut start = self.shard.start_actor(ActorId(id));
-        start
+        let monitor = self
+            .start(id)
             .monitor_stream(None)
             .on(Hook::End, events)
             .retain(retain)
@@ -151,6 +205,12 @@ impl Bench {
             appetite,
             ..Seen::default()
         });
+        monitor
+    }
+
+    /// What actor `id` works with outside of flows.
+    pub(super) fn start(&mut self, id: u8) -> ShardContext<'_> {
+        self.shard.start_actor(ActorId(id))
     }
 
     /// A segment with relative numbers: `seq` and `ack` count from the initial sequence numbers.
@@ -280,7 +340,12 @@ impl Bench {
 
     /// What the first actor has written down since the last call.
     pub(super) fn log(&mut self) -> Vec<String> {
-        core::mem::take(&mut self.host.0[0].log)
+        self.log_of(0)
+    }
+
+    /// What an actor has written down since the last call.
+    pub(super) fn log_of(&mut self, actor: usize) -> Vec<String> {
+        core::mem::take(&mut self.host.0[actor].log)
     }
 
     /// What the first actor has read of a side.
