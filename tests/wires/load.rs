@@ -195,7 +195,7 @@ pub(crate) fn iperf_server(lab: &Lab) -> Background {
 
 /// What iperf3's client reports, with these arguments.
 pub(crate) fn iperf(lab: &Lab, arguments: &str) -> Value {
-    let program = format!("iperf3 -c {B4} -p 5201 -J {arguments}");
+    let program = format!("iperf3 -c {B4} -p 5201 -J --connect-timeout 3000 {arguments}");
     // The server takes one client at a time, and may be busy ending with the last one.
     eventually("that iperf3 succeeds", || {
         let output = lab.a.output(&program);

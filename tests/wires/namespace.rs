@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -13,8 +13,8 @@ use serde_json::Value;
 const PREFIX: &str = "mosaic-wires-";
 /// Seconds that any one command may take.
 const COMMAND_SECONDS: &str = "50";
-/// Tries, 50 ms each, within which everything here happens on a busy machine.
-const PATIENCE: u32 = 400;
+/// Time within which everything here happens on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What must be installed.
 const TOOLS: &[&str] = &[
@@ -53,8 +53,13 @@ pub(crate) fn is_possible() -> bool {
 }
 
 /// Asks again and again until there is an answer.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "programs take the time they take"
+)]
 pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    for _ in 0..PATIENCE {
+    let began = Instant::now();
+    while began.elapsed() < PATIENCE {
         if let Some(answer) = ask() {
             return answer;
         }
