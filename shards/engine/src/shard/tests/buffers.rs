@@ -1,4 +1,4 @@
-use super::fixture::{Bench, CLIENT, SERVER};
+use super::fixture::{Bench, CLIENT, SERVER, letters};
 use crate::event::EventSet;
 use crate::shard::ShardConfig;
 
@@ -63,9 +63,11 @@ fn buffering_may_be_switched_on_again() {
     let mut bench = two(2);
     bench.host.0[0].buffer = Some((CLIENT, 0));
     bench.send(CLIENT, "AP", 1, 1, "abcd");
-    bench.send(CLIENT, "AP", 5, 1, "efgh");
     bench.host.0[0].buffer = Some((CLIENT, 4096));
-    bench.send(SERVER, "AP", 1, 9, "x");
+    // Not what came earlier in the burst in which it is switched on.
+    let before = bench.segment(CLIENT, letters("A"), 5, 1, b"efgh");
+    let other = bench.segment(SERVER, letters("A"), 1, 9, b"x");
+    bench.burst(&[before, other]);
     bench.send(CLIENT, "AP", 9, 2, "ijkl");
     bench.send(CLIENT, "AP", 13, 2, "m");
     assert_eq!(bench.read(CLIENT), "abijkl");
