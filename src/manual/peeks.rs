@@ -38,6 +38,7 @@
 //! | `Lost(n)` | this reader left bytes unread until the side's bound was hit, and `n` of them went; its position has moved on |
 //! | `NotStream` | the flow is not TCP |
 //! | `NotReader` | the monitor asked for no data |
+//! | `NoBuffer` | this actor has switched buffering of the side off |
 //!
 //! `errno` gives the name of the error number that the reference system has for it, as it does for the errors of opening and
 //! closing a monitor.
@@ -74,6 +75,10 @@
 //! }
 //! ```
 //!
+//! [`held`](crate::prelude::FlowContext::held) lists the runs of bytes that `peek_at` reaches at present, and
+//! [`stream_info`](crate::prelude::FlowContext::stream_info) tells the initial sequence number, where this reader stands, which byte
+//! is expected next, and how far the side has come behind holes.
+//!
 //! # Offsets
 //!
 //! Offset 0 is the byte after the SYN, or the first byte seen where no SYN was. Offsets have 64 bits: sequence numbers
@@ -84,6 +89,10 @@
 //! Bytes that come in order and that every reader takes within the burst are never copied: `peek` lends the frame itself.
 //! Copied are bytes behind a hole, bytes that a reader left, and the retained window; `mosaic_copied_bytes_total` says how many. A reader
 //! that takes everything at every `NewData`, as most should, costs no copy on traffic without loss.
+//!
+//! [`set_buffer`](crate::prelude::FlowContext::set_buffer) changes the bound of a side of one flow at run time; 0, or
+//! [`stop_side`](crate::prelude::FlowContext::stop_side), ends an actor's interest in a side: nothing is kept for it, it hears no
+//! `NewData` of that side, and neither the emulation nor other actors notice.
 //!
 //! # Repeated bytes
 //!

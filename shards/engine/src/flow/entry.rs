@@ -198,6 +198,8 @@ pub(crate) struct Cold {
     pub(crate) end: Option<EndReason>,
     /// Which class it is listed under; see `shard::lifecycle`.
     pub(crate) class: u8,
+    /// Bound on the bytes kept of each side, a nibble each, 0 where that is the configured one: see `shard::commands`.
+    pub(crate) bounds: u8,
     pub(crate) history: ArrayString<24>,
     pub(crate) halves: [ColdHalf; 2],
     pub(crate) troubles: [Trouble; 2],
@@ -282,6 +284,7 @@ impl Cold {
             client_by: ClientBy::FirstPacket,
             end: None,
             class: 0,
+            bounds: 0,
             attached: 0,
             history: ArrayString::new_const(),
             halves: [ColdHalf::default(), ColdHalf::default()],

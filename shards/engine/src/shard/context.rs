@@ -6,6 +6,7 @@ use mosaic_port::Timestamp;
 
 use super::Shard;
 use super::burst::Active;
+use super::commands::Commands;
 use super::monitors::Monitors;
 use super::timers::{TimerError, TimerId, Timers};
 use crate::actor::{ActorId, CloseError, MonitorId};
@@ -146,6 +147,9 @@ pub enum PeekError {
     /// The monitor is not a reader: it did not subscribe to new data.
     #[error("not a reader")]
     NotReader,
+    /// The actor has switched buffering of this side off.
+    #[error("buffering is off")]
+    NoBuffer,
 }
 
 impl PeekError {
@@ -154,7 +158,7 @@ impl PeekError {
         match self {
             Self::NoData | Self::Lost(_) => "ENODATA",
             Self::NotStream => "ESOCKTNOSUPPORT",
-            Self::NotReader => "EINVAL",
+            Self::NotReader | Self::NoBuffer => "EINVAL",
         }
     }
 }
@@ -172,13 +176,13 @@ pub struct FlowContext<'a> {
     shard: u16,
     now: Timestamp,
     monitor: u8,
-    is_reader: bool,
+    readers: [u16; 2],
     monitors: &'a mut Monitors,
     timers: &'a mut Timers,
     /// The shard's clock.
     clock: Timestamp,
-    /// Set by [`stop`](Self::stop); the shard acts on it after the callback.
-    pub(super) stopped: bool,
+    /// What the shard does after the callback.
+    pub(super) commands: Commands,
 }
 
 impl Shard {
@@ -195,7 +199,7 @@ impl Shard {
             shard: self.config.shard,
             encapsulations: &self.encapsulations,
             now: active.now,
-            is_reader: self.monitors.set(hot.set).readers & 1 << monitor != 0,
+            readers: self.monitors.set(hot.set).readers,
             hot,
             cold,
             active,
@@ -206,7 +210,7 @@ impl Shard {
             monitors: &mut self.monitors,
             timers: &mut self.timers,
             clock: self.clock,
-            stopped: false,
+            commands: Commands::default(),
         }
     }
 }
@@ -264,7 +268,7 @@ impl FlowContext<'_> {
         side: Side,
         read: impl FnOnce(Chunks<'_>) -> usize,
     ) -> Result<usize, PeekError> {
-        self.check_reader()?;
+        self.check_reader(side)?;
         self.report_loss(side)?;
         let (position, end) = self.unread_span(side);
         if position >= end {
@@ -283,9 +287,7 @@ impl FlowContext<'_> {
     /// # Errors
     /// [`PeekError::NoData`] where nothing is held at `offset`; [`PeekError::NotStream`].
     pub fn peek_at(&self, side: Side, offset: u64, into: &mut [u8]) -> Result<usize, PeekError> {
-        if self.proto() != Proto::TCP {
-            return Err(PeekError::NotStream);
-        }
+        self.check_stream()?;
         let mut filled = 0;
         for chunk in Chunks::new(
             self.sources(side),
@@ -304,7 +306,7 @@ impl FlowContext<'_> {
 
     /// Unread bytes of this reader on `side`, up to the next hole.
     pub fn unread(&self, side: Side) -> u64 {
-        if self.check_reader().is_err() {
+        if self.check_reader(side).is_err() {
             return 0;
         }
         let (position, end) = self.unread_span(side);
@@ -313,7 +315,25 @@ impl FlowContext<'_> {
 
     /// Ends this actor's interest in the flow: from the next event on it hears nothing more of it, except `on_removed`.
     pub fn stop(&mut self) {
-        self.stopped = true;
+        (self.commands.stops, self.commands.any) = (true, true);
+    }
+
+    /// Ends this actor's interest in the bytes that `side` sends: from the next callback on it hears no `NewData` or
+    /// `LateData` of it, cannot peek there, and nothing is kept for it. All else goes on: other events, the emulation, the
+    /// other side, other actors. The same as [`set_buffer`](Self::set_buffer) with 0 bytes.
+    pub fn stop_side(&mut self, side: Side) {
+        self.set_buffer(side, 0);
+    }
+
+    /// Sets how many bytes of `side` are kept for readers that do not keep up, from the next callback on.
+    ///
+    /// 0 switches buffering off for this actor: see [`stop_side`](Self::stop_side). Any other number switches it on again, from
+    /// there on, and becomes the bound of the side for every reader of this flow (the last one set counts): rounded up to a
+    /// power of two from 1 KiB to 8 MiB, and never more than the configuration's bound. What was held beyond a smaller bound
+    /// goes at the next delivery, with `Overrun` told before.
+    pub fn set_buffer(&mut self, side: Side, bytes: u64) {
+        self.commands.buffers[side as usize] = Some(bytes);
+        self.commands.any = true;
     }
 
     /// Closes a monitor socket of this shard, this one or another. From the next callback on no flow shows it anything; an
@@ -367,12 +387,39 @@ impl FlowContext<'_> {
         self.monitors.actor(self.monitor)
     }
 
-    fn check_reader(&self) -> Result<(), PeekError> {
-        if self.proto() != Proto::TCP {
-            return Err(PeekError::NotStream);
-        }
-        if self.is_reader {
+    pub(super) fn check_stream(&self) -> Result<(), PeekError> {
+        if self.proto() == Proto::TCP {
             Ok(())
+        } else {
+            Err(PeekError::NotStream)
+        }
+    }
+
+    /// Next byte of a side expected in order.
+    pub(super) fn expected(&self, side: Side) -> u64 {
+        self.hot.half(side).next
+    }
+
+    /// Initial sequence number of a side, as far as it is known.
+    pub(super) fn initial(&self, side: Side) -> Option<u32> {
+        let rare = self.cold.half(side);
+        rare.isn_known.then_some(rare.isn.0)
+    }
+
+    /// Where this reader stands, if it is one.
+    pub(super) fn read_to(&self, side: Side) -> Option<u64> {
+        self.check_reader(side).ok()?;
+        Some(self.unread_span(side).0)
+    }
+
+    fn check_reader(&self, side: Side) -> Result<(), PeekError> {
+        self.check_stream()?;
+        if self.readers[side as usize] & 1 << self.monitor != 0 {
+            return Ok(());
+        }
+        let set = self.monitors.set(self.hot.set);
+        if set.deaf[side as usize] & 1 << self.monitor != 0 {
+            Err(PeekError::NoBuffer)
         } else {
             Err(PeekError::NotReader)
         }
@@ -412,7 +459,7 @@ impl FlowContext<'_> {
     }
 
     #[inline]
-    fn sources(&self, side: Side) -> Sources<'_> {
+    pub(super) fn sources(&self, side: Side) -> Sources<'_> {
         Sources {
             store: self.store(side),
             blocks: &self.stores.blocks,

@@ -101,7 +101,7 @@ impl Shard {
         if !set.events[hook as usize].contains(event.set()) {
             return;
         }
-        for monitor in members(set.mask) {
+        for monitor in members(set.hearing(event)) {
             // One that was called before may have closed it.
             let Some(asked) = self.monitors.get(monitor) else {
                 continue;
@@ -117,8 +117,9 @@ impl Shard {
     fn call(&mut self, run: &mut Run<'_>, slot: u8, monitor: u8, actor: ActorId, event: Event) {
         let mut context = self.context(run.bytes, slot, monitor);
         run.host.on_event(actor, &mut context, event);
-        if context.stopped {
-            self.detach(slot, actor);
+        let commands = context.commands;
+        if commands.any {
+            self.obey(slot, actor, commands);
         }
     }
 
@@ -126,8 +127,8 @@ impl Shard {
     pub(super) fn detach(&mut self, slot: u8, actor: ActorId) {
         let flow = self.burst.actives[usize::from(slot)].flow;
         let own = self.monitors.of_actor(actor);
-        let mask = self.monitors.set(self.table.hot(flow).set).mask & !own;
-        self.table.hot_mut(flow).set = self.monitors.intern(mask);
+        let key = self.monitors.set(self.table.hot(flow).set).key();
+        self.table.hot_mut(flow).set = self.monitors.intern(key.without(own));
         self.timers.drop_of(flow, Some(actor));
     }
 
@@ -145,7 +146,11 @@ impl Shard {
         let set = self.monitors.set(hot.set);
         let stateless = !hot.has(Flags::STORED, side);
         let grew = active.sides[side as usize].grew;
-        if stateless && (!grew || set.retain == 0 && active.all_read(side, set.readers, next)) {
+        if stateless
+            && (!grew
+                || set.retain[side as usize] == 0
+                    && active.all_read(side, set.readers[side as usize], next))
+        {
             active.sides[side as usize].settle(next);
             return;
         }
@@ -157,8 +162,8 @@ impl Shard {
     fn warn_laggards(&mut self, run: &mut Run<'_>, slot: u8, side: Side) {
         let flow = self.burst.actives[usize::from(slot)].flow;
         let next = self.table.hot(flow).half(side).next;
-        let floor = next.saturating_sub(self.config.side_bytes_max as u64);
-        let readers = self.monitors.set(self.table.hot(flow).set).readers;
+        let floor = next.saturating_sub(self.bound(flow, side));
+        let readers = self.monitors.set(self.table.hot(flow).set).readers[side as usize];
         for reader in members(readers) {
             let store = self.store(flow, side);
             let active = &self.burst.actives[usize::from(slot)];
@@ -183,6 +188,7 @@ impl Shard {
 
     /// Keeps what is unread or retained, within the bounds, and notes where each reader stands.
     fn keep_unread(&mut self, run: &Run<'_>, slot: u8, side: Side) {
+        let bound = self.bound(self.burst.actives[usize::from(slot)].flow, side);
         let active = &mut self.burst.actives[usize::from(slot)];
         let flow = active.flow;
         let (hot, cold) = self.table.both_mut(flow);
@@ -195,10 +201,11 @@ impl Shard {
         }
         let (store, blocks) = self.stores.with_blocks(rare.store);
 
-        let floor = next.saturating_sub(self.config.side_bytes_max as u64);
-        let mut keep_from = next.saturating_sub(u64::from(set.retain)).max(floor);
+        let floor = next.saturating_sub(bound);
+        let retain = set.retain[side as usize];
+        let mut keep_from = next.saturating_sub(u64::from(retain)).max(floor);
         let mut laggards = 0;
-        for reader in members(set.readers) {
+        for reader in members(set.readers[side as usize]) {
             let mut position = active.position(side, reader, Some(store));
             if position < floor {
                 let lost = active.unread_below(side, floor, reader, Some(store));

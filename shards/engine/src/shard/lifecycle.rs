@@ -1,7 +1,7 @@
 //! How flows begin, grow old and leave.
 
 use super::context::ClientBy;
-use super::monitors::members;
+use super::monitors::{SetKey, members};
 use super::{Run, Shard};
 use crate::actor::ActorId;
 use crate::event::{EndReason, Event, Hook, Side};
@@ -135,7 +135,7 @@ impl Shard {
         cold.class = class as u8;
         let mask = cold.attached;
         let number = self.table.insert(hash, hot, cold);
-        self.table.hot_mut(number).set = self.monitors.intern(mask);
+        self.table.hot_mut(number).set = self.monitors.intern(SetKey::of(mask));
         self.classes.insert(class as usize, number);
         self.watch(number, packet.clock, self.timeout_ns(class));
         self.counters.flows_started += 1;

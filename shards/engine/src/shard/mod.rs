@@ -4,8 +4,10 @@
 //! when time passes without packets; [`Shard::finish`] once.
 
 mod burst;
+mod commands;
 pub mod context;
 mod deliver;
+pub mod facts;
 mod lifecycle;
 pub mod monitors;
 mod release;
@@ -543,8 +545,9 @@ impl Shard {
             if run.host.on_packet(actor, &mut context, &view, hook) == Verdict::Drop {
                 run.dropped |= 1 << i;
             }
-            if context.stopped {
-                self.detach(slot, actor);
+            let commands = context.commands;
+            if commands.any {
+                self.obey(slot, actor, commands);
             }
         }
     }

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use arrayvec::ArrayVec;
 
 use crate::actor::{ActorId, CloseError, END_ONLY, MonitorId, OpenError};
-use crate::event::{EventSet, Filter, Hook};
+use crate::event::{Event, EventSet, Filter, Hook, Side};
 use crate::limits::MONITORS;
 
 /// One monitor socket.
@@ -27,19 +27,43 @@ impl Monitor {
     }
 }
 
+/// What makes a set: its members, and those of them that want no bytes of a side; a bit each.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct SetKey {
+    pub(crate) mask: u16,
+    pub(crate) deaf: [u16; 2],
+}
+
+impl SetKey {
+    /// The set of `mask`, of whom all want bytes.
+    pub(crate) fn of(mask: u16) -> Self {
+        Self { mask, deaf: [0; 2] }
+    }
+
+    /// The set without the members in `gone`.
+    pub(crate) fn without(self, gone: u16) -> Self {
+        Self {
+            mask: self.mask & !gone,
+            deaf: self.deaf.map(|deaf| deaf & !gone),
+        }
+    }
+}
+
 /// What a set of monitors asks for together.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Set {
     /// Members, a bit each.
     pub(crate) mask: u16,
-    /// Members that read streams, a bit each.
-    pub(crate) readers: u16,
+    /// Members that want no bytes of a side, a bit each.
+    pub(crate) deaf: [u16; 2],
+    /// Members that read the stream of a side, a bit each.
+    pub(crate) readers: [u16; 2],
     /// Events any of them asks for, by hook.
     pub(crate) events: [EventSet; 3],
     /// Whether any of them asks for packets, by hook.
     pub(crate) packets: [bool; 2],
-    /// The largest retention any of them asks for.
-    pub(crate) retain: u32,
+    /// The largest retention any of them asks for, by side.
+    pub(crate) retain: [u32; 2],
     /// Whether a flow was seen to have it since flows were last made to forget closed monitors.
     seen: bool,
     /// Whether no flow has it.
@@ -47,10 +71,27 @@ pub(crate) struct Set {
 }
 
 impl Set {
-    /// Whether bytes of streams matter to anybody.
+    /// Whether the bytes of a side matter to anybody.
     #[inline]
-    pub(crate) fn keeps_bytes(&self) -> bool {
-        self.readers != 0 || self.retain != 0
+    pub(crate) fn keeps_bytes(&self, side: Side) -> bool {
+        self.readers[side as usize] != 0 || self.retain[side as usize] != 0
+    }
+
+    /// The members that may be told of `event`.
+    #[inline]
+    pub(crate) fn hearing(&self, event: Event) -> u16 {
+        match event {
+            Event::NewData(side) | Event::LateData(side) => self.mask & !self.deaf[side as usize],
+            _ => self.mask,
+        }
+    }
+
+    /// Which set it is.
+    pub(crate) fn key(&self) -> SetKey {
+        SetKey {
+            mask: self.mask,
+            deaf: self.deaf,
+        }
     }
 }
 
@@ -153,7 +194,7 @@ impl Monitors {
         self.closed |= 1 << id.slot;
         for at in 0..self.sets.len() {
             if self.sets[at].mask & 1 << id.slot != 0 {
-                self.sets[at] = self.summed(self.sets[at].mask & !(1 << id.slot));
+                self.sets[at] = self.summed(self.sets[at].key().without(1 << id.slot));
             }
         }
         Ok(())
@@ -205,16 +246,20 @@ impl Monitors {
         &self.sets[usize::from(id)]
     }
 
-    /// What the monitors in `mask` ask for together.
-    fn summed(&self, mask: u16) -> Set {
+    /// What the monitors of a set ask for together.
+    fn summed(&self, key: SetKey) -> Set {
+        let SetKey { mask, deaf } = key;
         let mut set = Set {
             mask,
+            deaf,
             seen: true,
             ..Set::default()
         };
         for (id, monitor) in self.iter().filter(|(id, _)| mask & 1 << id != 0) {
-            set.readers |= u16::from(monitor.is_reader()) << id;
-            set.retain = set.retain.max(monitor.retain);
+            for side in [0, 1].into_iter().filter(|side| deaf[*side] & 1 << id == 0) {
+                set.readers[side] |= u16::from(monitor.is_reader()) << id;
+                set.retain[side] = set.retain[side].max(monitor.retain);
+            }
             for (all, own) in set.events.iter_mut().zip(monitor.events) {
                 *all |= own;
             }
@@ -225,17 +270,17 @@ impl Monitors {
         set
     }
 
-    /// The set of exactly the monitors in `mask`.
-    pub(crate) fn intern(&mut self, mask: u16) -> u16 {
-        // At most 2^16 sets; in practice a handful, and the empty and the full one first.
+    /// The set of this key.
+    pub(crate) fn intern(&mut self, key: SetKey) -> u16 {
+        // In practice a handful, and the empty and the full one first.
         let known = self
             .sets
             .iter()
-            .position(|set| set.mask == mask && !set.free);
+            .position(|set| set.key() == key && !set.free);
         let at = match known {
             Some(at) => at,
             None => {
-                let set = self.summed(mask);
+                let set = self.summed(key);
                 match self.sets.iter().position(|set| set.free) {
                     Some(at) => {
                         self.sets[at] = set;
@@ -357,11 +402,14 @@ mod tests {
         for _ in 0..3 {
             open(&mut monitors).unwrap();
         }
-        let (a, b) = (monitors.intern(0b101), monitors.intern(0b111));
-        assert_eq!(monitors.intern(0b101), a);
+        let (a, b) = (
+            monitors.intern(SetKey::of(0b101)),
+            monitors.intern(SetKey::of(0b111)),
+        );
+        assert_eq!(monitors.intern(SetKey::of(0b101)), a);
         assert_ne!(a, b);
-        assert_eq!(monitors.intern(0), 0);
-        assert_eq!(monitors.set(a).readers, 0b101);
+        assert_eq!(monitors.intern(SetKey::of(0)), 0);
+        assert_eq!(monitors.set(a).readers, [0b101; 2]);
         assert_eq!(
             members(0b1001_0000_0000_0010).collect::<Vec<_>>(),
             [1, 12, 15]

@@ -58,7 +58,7 @@ impl Shard {
         let gone = cold.attached & self.monitors.closing();
         cold.attached &= !gone;
         let left = cold.attached;
-        hot.set = self.monitors.intern(self.monitors.set(hot.set).mask);
+        hot.set = self.monitors.intern(self.monitors.set(hot.set).key());
         if gone == 0 {
             return;
         }
@@ -85,7 +85,7 @@ impl Shard {
             store.lost[usize::from(reader)] = 0;
         }
         store.laggards &= !gone;
-        let retained = u64::from(self.monitors.set(hot.set).retain);
+        let retained = u64::from(self.monitors.set(hot.set).retain[side as usize]);
         let kept_from = members(store.laggards)
             .map(|reader| store.positions[usize::from(reader)])
             .fold(hot.half(side).next.saturating_sub(retained), u64::min);

@@ -262,7 +262,11 @@ impl Shard {
             hot.halves.swap(0, 1);
             cold.halves.swap(0, 1);
             cold.troubles.swap(0, 1);
+            cold.bounds = cold.bounds.rotate_left(4);
             self.burst.actives[usize::from(slot)].swap_sides();
+            let mut key = self.monitors.set(hot.set).key();
+            key.deaf.swap(0, 1);
+            hot.set = self.monitors.intern(key);
         }
         cold.client_by = super::context::ClientBy::Syn;
         hot.states = [State::Closed, State::Listen];

@@ -205,7 +205,7 @@ impl Shard {
         segment: impl FnOnce() -> BurstSegment,
     ) {
         let set = self.monitors.set(set);
-        if set.keeps_bytes() {
+        if set.keeps_bytes(side) {
             self.burst.push_segment(slot, side as usize, segment());
         } else if set.mask != 0 {
             self.burst.actives[usize::from(slot)].sides[side as usize].grew = true;
@@ -237,7 +237,7 @@ impl Shard {
         let number = self.burst.actives[usize::from(slot)].flow;
         let hot = self.table.hot_mut(number);
         hot.flags.insert(Flags::of(Flags::CAREFUL, side));
-        let keep = self.monitors.set(hot.set).keeps_bytes();
+        let keep = self.monitors.set(hot.set).keeps_bytes(side);
         let (store, blocks) = self.make_store(number, side);
         let mut copied = 0;
         let present = {
@@ -274,7 +274,9 @@ impl Shard {
                 ),
                 None => (0, 0, true),
             };
-            let fits = bytes + len <= self.config.out_of_order_bytes_max as u64
+            let bytes_max =
+                (self.config.out_of_order_bytes_max as u64).min(self.bound(number, side));
+            let fits = bytes + len <= bytes_max
                 && holes + usize::from(opens) <= self.config.holes_max.min(limits::HOLES_MAX)
                 && self.stores.blocks.has_room(piece.len() as usize, holes);
             if fits {

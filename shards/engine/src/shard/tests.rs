@@ -1,7 +1,9 @@
 //! Scripts: segments in, events and bytes out.
 
 mod bounds;
+mod buffers;
 mod closing;
+mod facts;
 mod fixture;
 mod handshake;
 mod life;

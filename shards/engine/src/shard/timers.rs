@@ -149,15 +149,13 @@ impl Timers {
             slot: due.slot,
             generation: timer.generation,
         };
-        if period == 0 {
-            self.drop_timer(due.slot);
-        } else {
-            self.unheap(0);
-            let missed = (now.as_nanos() - due.at) / period;
-            self.push(
-                due.at.saturating_add((missed + 1).saturating_mul(period)),
-                due.slot,
-            );
+        match (now.as_nanos() - due.at).checked_div(period) {
+            None => self.drop_timer(due.slot),
+            Some(missed) => {
+                self.unheap(0);
+                let ahead = (missed + 1).saturating_mul(period);
+                self.push(due.at.saturating_add(ahead), due.slot);
+            }
         }
         Some(Fired { id, actor, flow })
     }
@@ -307,14 +305,15 @@ impl Shard {
             // Its monitors were closed: the flow has only not forgotten them yet.
             return self.timers.drop_of(flow, Some(actor));
         }
-        let reading = own & set.readers;
+        let reading = own & (set.readers[0] | set.readers[1]);
         let lent = if reading != 0 { reading } else { own };
         let monitor = u8::try_from(lent.trailing_zeros()).unwrap_or(0);
         let slot = self.activate(flow, self.clock);
         let mut context = self.context(run.bytes, slot, monitor);
         run.host.on_timer(actor, &mut context, id);
-        if context.stopped {
-            self.detach(slot, actor);
+        let commands = context.commands;
+        if commands.any {
+            self.obey(slot, actor, commands);
         }
         // It may have read.
         self.flush(run, slot);

@@ -41,6 +41,11 @@ impl Assembler {
         self.ranges.first().map(|range| (range.start, range.end))
     }
 
+    /// Where the last range that waits ends.
+    pub fn last_end(&self) -> Option<u64> {
+        self.ranges.last().map(|range| range.end)
+    }
+
     /// Every range that waits, ascending.
     pub fn iter(&self) -> impl Iterator<Item = (u64, u64)> + use<'_> {
         self.ranges.iter().map(|range| (range.start, range.end))

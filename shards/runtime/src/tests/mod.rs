@@ -5,3 +5,4 @@ mod handover;
 mod inline;
 mod lifecycle;
 mod support;
+mod timers;

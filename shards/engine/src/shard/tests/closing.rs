@@ -197,6 +197,7 @@ fn every_fault_has_the_number_of_the_reference() {
         (PeekError::Lost(1), "ENODATA"),
         (PeekError::NotStream, "ESOCKTNOSUPPORT"),
         (PeekError::NotReader, "EINVAL"),
+        (PeekError::NoBuffer, "EINVAL"),
     ];
     for (fault, errno) in peeks {
         assert_eq!(fault.errno(), errno);

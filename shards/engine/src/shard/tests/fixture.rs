@@ -36,6 +36,8 @@ pub(super) struct Seen {
     pub(super) stops: bool,
     /// Closed at its next event, or at its next packet.
     pub(super) closes: Option<MonitorId>,
+    /// Set at its next event.
+    pub(super) buffer: Option<(Side, u64)>,
     /// Set at its next event: after so many milliseconds, and whether again and again.
     pub(super) sets: Vec<(u64, bool)>,
     pub(super) timers: Vec<Result<TimerId, TimerError>>,
@@ -87,6 +89,9 @@ impl Host for Recorder {
             } else {
                 flow.set_timer(after)
             });
+        }
+        if let Some((side, bytes)) = seen.buffer.take() {
+            flow.set_buffer(side, bytes);
         }
         if seen.stops {
             flow.stop();

@@ -1,0 +1,83 @@
+//! What a callback asked for, done before the next one.
+
+use super::Shard;
+use super::monitors::members;
+use crate::actor::ActorId;
+use crate::event::Side;
+use crate::flow::entry::Flags;
+
+/// What a callback asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Commands {
+    /// Whether there is anything.
+    pub(super) any: bool,
+    /// The actor wants nothing more of the flow.
+    pub(super) stops: bool,
+    /// New bounds of the sides, in bytes; 0 where the actor wants no bytes.
+    pub(super) buffers: [Option<u64>; 2],
+}
+
+/// The smallest bound of a side is 2 to this power, for which a nibble holds 1; 0 stands for the configured bound.
+const SMALLEST: u32 = 10;
+/// The largest.
+const LARGEST: u32 = 23;
+
+const _: () = assert!(LARGEST - SMALLEST < 15, "a bound is kept in a nibble");
+
+impl Shard {
+    /// Does what an actor asked for in a callback for the flow at `slot`.
+    #[cold]
+    pub(super) fn obey(&mut self, slot: u8, actor: ActorId, commands: Commands) {
+        for side in Side::BOTH {
+            if let Some(bytes) = commands.buffers[side as usize] {
+                self.set_buffer(slot, actor, side, bytes);
+            }
+        }
+        if commands.stops {
+            self.detach(slot, actor);
+        }
+    }
+
+    fn set_buffer(&mut self, slot: u8, actor: ActorId, side: Side, bytes: u64) {
+        let flow = self.burst.actives[usize::from(slot)].flow;
+        let (hot, cold) = self.table.both_mut(flow);
+        let mut key = self.monitors.set(hot.set).key();
+        let own = key.mask & self.monitors.of_actor(actor);
+        let deaf = &mut key.deaf[side as usize];
+        let hears_again = *deaf & own;
+        if bytes == 0 {
+            *deaf |= own;
+        } else {
+            *deaf &= !own;
+            let power = bytes.min(1 << LARGEST).next_power_of_two().trailing_zeros();
+            let nibble = power.clamp(SMALLEST, LARGEST) - SMALLEST + 1;
+            let shift = 4 * side as u8;
+            let nibble = u8::try_from(nibble).unwrap_or(0) << shift;
+            cold.bounds = cold.bounds & !(0xf << shift) | nibble;
+        }
+        hot.set = self.monitors.intern(key);
+        let next = hot.half(side).next;
+        if bytes == 0 {
+            if hot.has(Flags::STORED, side) {
+                let (store, _) = self.stores.with_blocks(cold.half(side).store);
+                for reader in members(own) {
+                    store.lost[usize::from(reader)] = 0;
+                }
+            }
+        } else {
+            // What came while it did not listen is not for it.
+            for reader in members(hears_again) {
+                self.burst.actives[usize::from(slot)].set_position(side, reader, next);
+            }
+        }
+    }
+
+    /// How many bytes of a side may wait for its slowest reader.
+    pub(super) fn bound(&self, flow: u32, side: Side) -> u64 {
+        let configured = self.config.side_bytes_max as u64;
+        match self.table.cold(flow).bounds >> (4 * side as u8) & 0xf {
+            0 => configured,
+            nibble => configured.min(1 << (u32::from(nibble) + SMALLEST - 1)),
+        }
+    }
+}
