@@ -6,6 +6,7 @@ use std::vec::Vec;
 use super::fixture::*;
 use crate::event::{EventSet, Side};
 use crate::shard::{Profile, ShardConfig};
+use crate::tcp::Seq;
 use crate::wire::TcpFlags;
 
 /// One segment of a script: mostly the next in order, now and then another.
@@ -78,8 +79,10 @@ fn outcome(
     if !midstream {
         bench.open();
         let number = bench.shard.table.first_from(0).unwrap();
-        // As if SYN and SYN/ACK had agreed on it.
-        bench.shard.table.hot_mut(number).set_scale(SERVER, 3);
+        // As if SYN and SYN/ACK had agreed on a scale, with a small window to begin with.
+        let hot = bench.shard.table.hot_mut(number);
+        hot.set_scale(SERVER, 3);
+        hot.window_edge = [ISN[1], ISN[0]].map(|isn| Seq(isn + 30));
     }
     let (mut next, mut stamps) = ([1_u32; 2], [100_u32; 2]);
     let mut burst = Vec::new();
