@@ -169,7 +169,7 @@ impl Reader {
                 // The position has moved past the loss; what remains is there to be taken.
                 return self.take(flow, side);
             }
-            Err(PeekError::NoData | PeekError::NotStream | PeekError::NotReader) => return,
+            Err(_) => return,
         }
         if let Some(window) = self.window {
             let mut oldest = [0; 64];

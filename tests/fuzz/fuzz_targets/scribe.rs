@@ -242,6 +242,6 @@ fn sip(direction: &mut Direction, context: &mut FlowContext<'_>, side: Side, mos
             direction.lost += lost;
             true
         }
-        Err(PeekError::NotStream | PeekError::NotReader) => panic!("TCP, and a reader"),
+        Err(error) => panic!("{error}: TCP, and a reader"),
     }
 }

@@ -106,3 +106,38 @@ fn the_bound_of_a_side_may_be_changed() {
     );
     bench.finish();
 }
+
+#[test]
+fn what_was_stopped_is_the_end_not_its_name() {
+    let mut bench = Bench::without_actors(ShardConfig::default());
+    bench.add_actor(EventSet::NEW_DATA | EventSet::CONN_START, usize::MAX, 0);
+    // Taken for the client until the other end sends its SYN.
+    bench.host.0[0].buffer = Some((SERVER, 0));
+    bench.send(SERVER, "A", 1, 1, "");
+    bench.open();
+    bench.log();
+    bench.send(CLIENT, "AP", 1, 1, "unheard");
+    assert!(bench.log().is_empty());
+    bench.send(SERVER, "AP", 1, 8, "heard");
+    assert_eq!(bench.log(), ["NewData(Server)"]);
+}
+
+#[test]
+fn losses_of_before_are_not_told_after_buffering_was_off() {
+    let mut bench = Bench::without_actors(ShardConfig {
+        side_bytes_max: 4,
+        out_of_order_bytes_max: 4,
+        ..ShardConfig::default()
+    });
+    bench.add_actor(EventSet::all(), 0, 0);
+    bench.open();
+    bench.send(CLIENT, "AP", 1, 1, "abcdef");
+    assert_eq!(bench.shard.counters().overrun_bytes, 2);
+    bench.host.0[0].buffer = Some((CLIENT, 0));
+    bench.send(SERVER, "AP", 1, 7, "x");
+    bench.host.0[0].appetite = usize::MAX;
+    bench.host.0[0].buffer = Some((CLIENT, 4));
+    bench.send(SERVER, "AP", 2, 7, "y");
+    bench.send(CLIENT, "AP", 7, 3, "gh");
+    assert_eq!((bench.read(CLIENT), bench.host.0[0].lost), ("gh", [0, 0]));
+}
