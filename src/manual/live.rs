@@ -150,7 +150,14 @@
 //! | `"adaptive"` | polls a few hundred times, then sleeps 16 to 250 microseconds between polls, and 900 in a silence | little of a core | the sleep, at most |
 //! | `"spin"` | polls on | a whole core | nothing |
 //!
-//! Under load both are the same: a shard that finds packets never sleeps.
+//! Under load both are the same: a shard that finds packets never sleeps. [`performance`](super::performance) has figures.
+//!
+//! # Streams at speed
+//!
+//! The bounds on what waits behind a hole (256 KiB and 64 holes a side by default) are below what Linux offers as a window.
+//! Where segments are lost between the sender and mosaic, fast transfers reach them, and the record of the stream has gaps
+//! that the receiver does not have; forwarding is not touched by that. `[streams]` raises them:
+//! `out_of_order_bytes_max = 8388608`, `side_bytes_max = 8388608`, `holes_max = 256`.
 //!
 //! # What to watch
 //!
