@@ -207,12 +207,20 @@ static int prepare_rss(uint16_t port, struct rte_eth_rss_conf *rss, const uint8_
 	return 0;
 }
 
+/* Checksums that a device may check as it receives. */
+#define RX_CHECKSUMS (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM)
+
 int mosaic_device_configure(uint16_t port, const struct mosaic_device_config *config)
 {
 	struct rte_eth_conf conf;
+	struct rte_eth_dev_info device;
+	int known = rte_eth_dev_info_get(port, &device);
 
+	if (known != 0)
+		return known;
 	memset(&conf, 0, sizeof(conf));
 	conf.rxmode.mtu = config->mtu;
+	conf.rxmode.offloads |= device.rx_offload_capa & RX_CHECKSUMS;
 	if (config->scatter)
 		conf.rxmode.offloads |= RTE_ETH_RX_OFFLOAD_SCATTER;
 	if (config->multi_segs)
@@ -464,13 +472,22 @@ static void insert_vlan_tags(struct rte_mbuf **mbufs, struct mosaic_frame *frame
 	}
 }
 
+/* Whether both checksums of every frame are good: that flag is in all, the one for "bad" (with it: "none") in no one. */
+static bool all_checked(uint64_t shared, uint64_t flags)
+{
+	const uint64_t good = RTE_MBUF_F_RX_IP_CKSUM_GOOD | RTE_MBUF_F_RX_L4_CKSUM_GOOD;
+	const uint64_t bad = RTE_MBUF_F_RX_IP_CKSUM_BAD | RTE_MBUF_F_RX_L4_CKSUM_BAD;
+
+	return (shared & good) == good && !(flags & bad);
+}
+
 uint16_t mosaic_rx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, struct mosaic_frame *frames,
                          uint16_t max, uint32_t *kind)
 {
 	uint16_t count = rte_eth_rx_burst(port, queue, mbufs, max);
 	const struct rte_mempool *pool;
 	uint32_t segments = 0, holders = 0;
-	uint64_t flags = 0, pools = 0;
+	uint64_t flags = 0, pools = 0, shared = UINT64_MAX;
 	uint16_t i;
 
 	if (count == 0)
@@ -485,10 +502,11 @@ uint16_t mosaic_rx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs,
 		holders |= rte_mbuf_refcnt_read(mbuf);
 		pools |= (uintptr_t)mbuf->pool ^ (uintptr_t)pool;
 		flags |= mbuf->ol_flags;
+		shared &= mbuf->ol_flags;
 	}
-	*kind = 0;
+	*kind = all_checked(shared, flags) ? MOSAIC_CHECKED : 0;
 	if (unlikely(segments > 1)) {
-		*kind = MOSAIC_CHAINED | MOSAIC_SPECIAL;
+		*kind |= MOSAIC_CHAINED | MOSAIC_SPECIAL;
 		for (i = 0; i < count; i++)
 			frames[i].segments = mbufs[i]->nb_segs;
 	}

@@ -151,8 +151,9 @@ struct mosaic_sent {
 #define MOSAIC_CHAINED 1 /* some have more than one segment */
 #define MOSAIC_SPECIAL 2 /* some are shared, chained, have foreign memory, or come from another pool than the first */
 #define MOSAIC_GAPS 4    /* some are NULL */
+#define MOSAIC_CHECKED 8 /* the device has found the checksums of IPv4 and TCP or UDP of all of them good */
 
-/* Receives at most `max` frames; *kind becomes MOSAIC_CHAINED | MOSAIC_SPECIAL as applies. */
+/* Receives at most `max` frames; *kind becomes MOSAIC_CHAINED | MOSAIC_SPECIAL | MOSAIC_CHECKED as applies. */
 uint16_t mosaic_rx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, struct mosaic_frame *frames,
                          uint16_t max, uint32_t *kind);
 /* What the device said about `count` mbufs that are not NULL. */

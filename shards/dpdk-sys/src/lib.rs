@@ -26,6 +26,8 @@ pub const CHAINED: u32 = 1;
 pub const SPECIAL: u32 = 2;
 /// Some mbufs are null.
 pub const GAPS: u32 = 4;
+/// The device has found the checksums of IPv4 and TCP or UDP of all frames good.
+pub const CHECKED: u32 = 8;
 
 /// [`MosaicFacts::rss_hash`] is one.
 pub const FACT_RSS_HASH: u32 = 1;

@@ -278,6 +278,10 @@ impl Batch for MbufBatch {
         }
     }
 
+    fn checksums_hold(&self) -> bool {
+        self.kind & sys::CHECKED != 0
+    }
+
     /// `None` for a frame that came in several buffers: what is shown of it is a copy.
     fn bytes_mut(&mut self, index: usize) -> Option<&mut [u8]> {
         let frame = &self.frames[..self.len][index];

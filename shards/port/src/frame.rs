@@ -39,6 +39,12 @@ pub trait Batch: Default + Send {
     /// Where `index >= len()`.
     fn frame(&self, index: usize) -> Frame<'_>;
 
+    /// Whether a device has checked the outermost checksums of every frame, IPv4 and TCP or UDP, and found all good. Those
+    /// within tunnels it does not know.
+    fn checksums_hold(&self) -> bool {
+        false
+    }
+
     /// The bytes of frame `index`, to be changed before it is sent. `None` where they are shared: captures.
     ///
     /// # Panics
