@@ -82,6 +82,9 @@
 //! refusal. Where a device cannot bring both directions of a flow to one queue, or has one queue only, packets change
 //! shards in software (`mosaic_handed_out_packets_total`).
 //!
+//! Checksums that a device checks as it receives (IPv4, and TCP or UDP right behind it) are not checked again where it found
+//! all of a burst good; those within tunnels, and unfinished ones, are the shard's work.
+//!
 //! # Keys
 //!
 //! Besides those of [`config`](mod@crate::config) that captures have too. Unknown keys, ports without a wire, ports in two
