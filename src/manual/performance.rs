@@ -102,10 +102,10 @@
 //! | mosaic, `idle = "adaptive"` | 2.18 | 0.89 | 205 | 9.4 |
 //! | Linux bridge | 4.81 | 1.99 | 12 | 0.62 |
 //!
-//! What limits all but the bridge is net_af_packet. At rest an adaptive shard takes 2.3 % of a core (two take 4.5 %), and
-//! adds 0.4 ms to the packet that ends a silence at the median, 0.9 ms at the 99th percentile (release build, on a machine
-//! with other work; `MOSAIC_PROGRAM=target/release/mosaic cargo test --features dpdk --test wires idle -- --nocapture`).
-//! In ten minutes of mixed load (curl, iperf3 over TCP and UDP, ping; 39 million frames) no packet buffer was lost.
+//! What limits all but the bridge is net_af_packet. At rest two adaptive shards take 4 % of a core together, and add
+//! 0.5 ms to the packet that ends a silence at the median, 1.1 ms at the 99th percentile (60 pings, half a second apart,
+//! release build; `MOSAIC_PINGS=60 MOSAIC_PING_SECONDS=0.5 MOSAIC_PROGRAM=target/release/mosaic cargo test --features dpdk --test wires idle -- --nocapture`).
+//! In ten minutes of mixed load (curl, iperf3 over TCP and UDP, ping; 39 million frames, a debug build) no packet buffer was lost.
 //!
 //! **Memory.** An idle flow takes 412 bytes ([`IDLE_FLOW_BYTES`](mosaic_engine::flow::IDLE_FLOW_BYTES)), whatever has been
 //! delivered on it, plus the state each actor keeps. A million of them take 412 MB, which `tests/memory.rs` measures.
