@@ -229,10 +229,8 @@ impl Ingress {
             wire_len: frame.wire_len,
         };
         // What the device has checked are the checksums of this shape; within tunnels it has not looked.
-        let checks = Checks {
-            verify: self.config.checksums == Checksums::Verify && !checked,
-            ..self.checks()
-        };
+        let mut checks = self.checks();
+        checks.verify &= !checked;
         if frame.link == LinkType::ETHERNET
             && fast::parse(frame.bytes, &origin, checks, &mut parsed.packets)
         {

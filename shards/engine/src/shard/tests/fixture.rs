@@ -278,34 +278,15 @@ impl Bench {
         payload: &[u8],
         (stamp, echo): (u32, u32),
     ) -> (Packet, Vec<u8>) {
-        let (packet, mut bytes) = self.segment(from, flags, seq, ack, payload);
-        let mut options = vec![1, 1, 8, 10];
-        options.extend(stamp.to_be_bytes());
-        options.extend(echo.to_be_bytes());
+        let (mut packet, mut bytes) = self.segment(from, flags, seq, ack, payload);
+        let options = [[1, 1, 8, 10], stamp.to_be_bytes(), echo.to_be_bytes()].concat();
         bytes.splice(54..54, options);
-        let Transport::Tcp {
-            seq,
-            ack,
-            window,
-            flags,
-            ..
-        } = packet.transport
-        else {
-            unreachable!("a TCP segment")
-        };
-        let packet = Packet {
-            wire_len: packet.wire_len + 12,
-            ip_len: packet.ip_len + 12,
-            payload_at: packet.payload_at + 12,
-            transport: Transport::Tcp {
-                seq,
-                ack,
-                window,
-                flags,
-                options_len: 12,
-            },
-            ..packet
-        };
+        packet.wire_len += 12;
+        packet.ip_len += 12;
+        packet.payload_at += 12;
+        if let Transport::Tcp { options_len, .. } = &mut packet.transport {
+            *options_len = 12;
+        }
         (packet, bytes)
     }
 
