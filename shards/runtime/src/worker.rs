@@ -61,8 +61,6 @@ pub(crate) struct Worker<'a, P: Port> {
     drain_on_stop: bool,
     stopped: bool,
     rules: Arc<[WireRules]>,
-    /// Whether the port is an inline one.
-    inline: bool,
     /// Figures that only the loop knows; the rest is filled in when they are published.
     figures: ShardSnapshot,
     turns_to_publish: u32,
@@ -89,7 +87,6 @@ impl<'a, P: Port> Worker<'a, P> {
     ) -> Self {
         Self {
             shard,
-            inline: port.as_ref().is_some_and(P::is_inline),
             rules,
             port,
             batch: P::Batch::default(),
@@ -150,6 +147,10 @@ impl<'a, P: Port> Worker<'a, P> {
         self.port.as_ref().is_some_and(P::is_lossless)
     }
 
+    fn is_inline(&self) -> bool {
+        self.port.as_ref().is_some_and(P::is_inline)
+    }
+
     fn read_mailbox(&mut self) {
         while let Ok(command) = self.mailbox.try_recv() {
             match command {
@@ -161,7 +162,7 @@ impl<'a, P: Port> Worker<'a, P> {
 
     fn stop(&mut self) {
         self.stopped = true;
-        if self.inline {
+        if self.is_inline() {
             // The port stays; what is under way comes back first.
             self.note_reached();
         } else {
@@ -243,7 +244,7 @@ impl<'a, P: Port> Worker<'a, P> {
             // What the damage leaves of the source follows, or its end.
             Received::Frames
         });
-        if self.inline && self.stopped {
+        if self.stopped && self.is_inline() {
             self.bypass();
         } else if !self.batch.is_empty() {
             begin(&mut self.began);
@@ -260,8 +261,8 @@ impl<'a, P: Port> Worker<'a, P> {
             self.batch.stamp(clock::now());
         }
         self.local.parse(&self.batch);
-        let mut forward = 0;
-        if self.inline {
+        let (inline, mut forward) = (self.is_inline(), 0);
+        if inline {
             self.figures.wire.received += self.batch.len() as u64;
             finish_checksums(&self.local.parsed().packets, &mut self.batch);
             let rules = rules(&self.rules, &self.batch);
@@ -271,7 +272,7 @@ impl<'a, P: Port> Worker<'a, P> {
             self.publish_bundles().await;
         }
         let dropped = self.local.handle_parsed(&self.batch);
-        if self.inline {
+        if inline {
             let packets = &self.local.parsed().packets;
             forward |= self.figures.wire.judge_packets(packets, dropped);
             self.send(forward);
@@ -313,7 +314,7 @@ impl<'a, P: Port> Worker<'a, P> {
     /// Keeps the wire of a lost shard alive until `Stop`: frames are only passed on, or dropped.
     pub(crate) fn stand_in(&mut self) {
         self.batch.clear();
-        while self.inline {
+        while self.is_inline() {
             match self.mailbox.try_recv() {
                 Ok(Command::Stop) | Err(flume::TryRecvError::Disconnected) => return,
                 Ok(Command::Go { .. }) | Err(flume::TryRecvError::Empty) => {}
@@ -348,8 +349,9 @@ impl<'a, P: Port> Worker<'a, P> {
         });
         self.figures.handed_out += (before - packets.len()) as u64;
         parsed.packets = packets;
+        let inline = self.is_inline();
         for ring in self.links.to.iter_mut().flatten() {
-            ring.take_frames(&mut self.batch, self.inline);
+            ring.take_frames(&mut self.batch, inline);
         }
         true
     }

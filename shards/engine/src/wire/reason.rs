@@ -38,3 +38,28 @@ impl Reason {
         *counter += 1;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_places_among_the_counters() {
+        for reason in [
+            Reason::PacketFilter,
+            Reason::LinkType,
+            Reason::NotIp,
+            Reason::Malformed,
+            Reason::TooDeep,
+            Reason::IpChecksum,
+            Reason::TransportChecksum,
+            Reason::FragmentInvalid,
+            Reason::FragmentBound,
+        ] {
+            let mut drops = Drops::default();
+            reason.count(&mut drops);
+            let counted = drops.iter().position(|(_, count)| count == 1);
+            assert_eq!(counted, Some(usize::from(reason.number())), "{reason:?}");
+        }
+    }
+}
