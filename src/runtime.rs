@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mosaic_engine::counters::{Drops, IngressCounters};
+use mosaic_engine::event::EVENTS;
 use mosaic_engine::shard::ShardCounters;
 use mosaic_port::PortError;
 use mosaic_runtime::{ActorPanics, Handle, Running, ShardReport, ShardSnapshot, WireCounters};
@@ -180,8 +181,8 @@ impl Snapshot {
     }
 
     /// Events raised, by kind, in the order of [`EventSet::EVENT_NAMES`](mosaic_engine::event::EventSet::EVENT_NAMES).
-    pub fn events(&self) -> [u64; 8] {
-        let mut sum = [0; 8];
+    pub fn events(&self) -> [u64; EVENTS] {
+        let mut sum = [0; EVENTS];
         for shard in &self.shards {
             sum.iter_mut()
                 .zip(shard.events)

@@ -22,6 +22,7 @@ use std::thread;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use mosaic_engine::event::EventSet;
 use mosaic_engine::flow::rss::Owners;
 use mosaic_engine::shard::{Profile, ShardConfig};
 use mosaic_engine::wire::{Buffer, Ingress, Parsed, WireConfig};
@@ -246,7 +247,12 @@ impl Bench {
         // What is seen is the same in every repeat; only times differ.
         let last = repeats.last().unwrap_or(warm_up);
         let sum = |what: fn(&Outcome) -> u64| last.shards.iter().map(what).sum::<u64>();
-        let events = sum(|shard| shard.snapshot.events.iter().sum());
+        // Packets are counted as such.
+        let events = sum(|shard| {
+            let events = &shard.snapshot.events;
+            events.iter().sum::<u64>()
+                - events[EventSet::PACKET_IN.bits().trailing_zeros() as usize]
+        });
         let flows = warm_up
             .shards
             .iter()

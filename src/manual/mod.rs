@@ -11,6 +11,7 @@
 //! | [`deploy`] | how to run it as a service or in a container |
 //! | [`metrics`] | what can be watched, and what is alarming |
 //! | [`testing`] | how mosaic is tested, and how to test an actor |
+//! | [`reference`] | what is different from mOS, and why |
 //! | [`performance`] | how fast it is, and how to measure that |
 //!
 //! # The shortest way in
@@ -33,4 +34,5 @@ pub mod live;
 pub mod metrics;
 pub mod peeks;
 pub mod performance;
+pub mod reference;
 pub mod testing;

@@ -3,9 +3,12 @@
 use alloc::boxed::Box;
 use core::time::Duration;
 
-use crate::event::{Event, EventSet, Filter, Hook, Verdict};
+#[cfg(doc)]
+use crate::event::EventSet;
+use crate::event::{Event, Filter, Hook, Verdict};
 pub use crate::shard::context::{
-    Chunks, ClientBy, FlowContext, FlowId, FlowSummary, PacketView, PeekError, SideSummary,
+    Chunks, ClientBy, FlowContext, FlowId, FlowSummary, PacketError, PacketView, PeekError,
+    SideSummary,
 };
 
 /// Error of an actor that cannot start.
@@ -104,7 +107,7 @@ pub enum OpenError {
     /// recently that flows are still being released from it, some hundred of them a burst.
     #[error("no monitor socket left on this shard")]
     NoSocket,
-    /// An event that happens at [`Hook::End`] only was asked for at another hook.
+    /// An event was asked for at a hook where it does not happen; see [`EventSet::at`].
     #[error("an event was subscribed to at a hook where it does not happen")]
     BadHook,
 }
@@ -192,8 +195,3 @@ impl<'a> ShardContext<'a> {
 pub use crate::shard::facts::{Fragment, StreamInfo};
 pub use crate::shard::monitors::MonitorBuilder;
 pub use crate::shard::timers::{TimerError, TimerId};
-
-/// Events that happen at the end of a burst only.
-pub(crate) const END_ONLY: EventSet = EventSet::NEW_DATA
-    .union(EventSet::CONN_END)
-    .union(EventSet::LATE_DATA);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use mosaic_engine::counters::{Drops, IngressCounters};
+use mosaic_engine::event::EVENTS;
 use mosaic_engine::shard::ShardCounters;
 use mosaic_port::Timestamp;
 
@@ -21,7 +22,7 @@ pub struct ShardSnapshot {
     /// What the shard did.
     pub counters: ShardCounters,
     /// Events raised, by kind, in the order of [`EventSet::EVENT_NAMES`](mosaic_engine::event::EventSet::EVENT_NAMES).
-    pub events: [u64; 8],
+    pub events: [u64; EVENTS],
     /// Flows in the table.
     pub flows: usize,
     /// Bytes held in stream buffers.

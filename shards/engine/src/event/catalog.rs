@@ -105,6 +105,9 @@ pub enum StreamError {
 /// A fact about a flow.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Event {
+    /// A packet of the flow. Who subscribes to it gets [`Actor::on_packet`](crate::actor::Actor::on_packet); as an event it
+    /// is the base of user-defined ones.
+    PacketIn,
     /// The flow's first packet.
     ConnStart,
     /// The three-way handshake is complete (TCP).
@@ -140,7 +143,12 @@ pub enum Event {
     },
     /// Bytes sent by this side joined the stream after `ConnEnd` (validity profile `record` only).
     LateData(Side),
+    /// The flow was idle for longer than its state allows. Just before `ConnEnd`.
+    Timeout,
 }
+
+/// How many kinds of events there are.
+pub const EVENTS: usize = 10;
 
 bitflags::bitflags! {
     /// A set of events to subscribe to.
@@ -148,20 +156,25 @@ bitflags::bitflags! {
     pub struct EventSet: u16 {
         /// [`Event::ConnStart`].
         const CONN_START = 1;
-        /// [`Event::ConnEstablished`].
+        /// [`Event::ConnEstablished`]; not at [`Hook::Send`].
         const CONN_ESTABLISHED = 1 << 1;
         /// [`Event::NewData`]; hook [`Hook::End`] only. Makes the monitor a reader: bytes it leaves are kept for it.
         const NEW_DATA = 1 << 2;
-        /// [`Event::Retransmission`].
+        /// [`Event::Retransmission`]; not at [`Hook::Send`].
         const RETRANSMISSION = 1 << 3;
         /// [`Event::StateChange`].
         const STATE_CHANGE = 1 << 4;
         /// [`Event::ConnEnd`]; hook [`Hook::End`] only.
         const CONN_END = 1 << 5;
-        /// [`Event::Error`].
+        /// [`Event::Error`]; not at [`Hook::Send`].
         const ERROR = 1 << 6;
         /// [`Event::LateData`]; hook [`Hook::End`] only.
         const LATE_DATA = 1 << 7;
+        /// [`Event::PacketIn`]: every packet, as [`packets`](crate::actor::MonitorBuilder::packets) asks for them; hooks
+        /// [`Hook::Send`] and [`Hook::Receive`]. There are none at [`Hook::End`], and asking there asks for nothing.
+        const PACKET_IN = 1 << 8;
+        /// [`Event::Timeout`]; hook [`Hook::End`] only.
+        const TIMEOUT = 1 << 9;
     }
 }
 
@@ -169,6 +182,7 @@ impl Event {
     /// The set of just this event.
     pub const fn set(&self) -> EventSet {
         match self {
+            Self::PacketIn => EventSet::PACKET_IN,
             Self::ConnStart => EventSet::CONN_START,
             Self::ConnEstablished => EventSet::CONN_ESTABLISHED,
             Self::NewData(_) => EventSet::NEW_DATA,
@@ -177,13 +191,25 @@ impl Event {
             Self::ConnEnd(_) => EventSet::CONN_END,
             Self::Error { .. } => EventSet::ERROR,
             Self::LateData(_) => EventSet::LATE_DATA,
+            Self::Timeout => EventSet::TIMEOUT,
+        }
+    }
+
+    /// The side that sent what the event is about, where it is about something sent.
+    pub(crate) const fn sender(&self) -> Option<Side> {
+        match self {
+            Self::NewData(side)
+            | Self::LateData(side)
+            | Self::Retransmission { side, .. }
+            | Self::Error { side, .. } => Some(*side),
+            _ => None,
         }
     }
 }
 
 impl EventSet {
     /// Name of each event, in the order of the bits; for metrics and reports.
-    pub const EVENT_NAMES: [&'static str; 8] = [
+    pub const EVENT_NAMES: [&'static str; EVENTS] = [
         "conn_start",
         "conn_established",
         "new_data",
@@ -192,5 +218,22 @@ impl EventSet {
         "conn_end",
         "error",
         "late_data",
+        "packet_in",
+        "timeout",
     ];
+
+    /// The events that happen at `hook`: what a monitor may ask for there.
+    pub const fn at(hook: Hook) -> Self {
+        let send = Self::PACKET_IN
+            .union(Self::CONN_START)
+            .union(Self::STATE_CHANGE);
+        match hook {
+            Hook::Send => send,
+            Hook::Receive => send
+                .union(Self::CONN_ESTABLISHED)
+                .union(Self::RETRANSMISSION)
+                .union(Self::ERROR),
+            Hook::End => Self::all(),
+        }
+    }
 }

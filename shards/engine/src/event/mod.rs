@@ -4,6 +4,6 @@ mod catalog;
 mod filter;
 
 pub use catalog::{
-    EndReason, Event, EventSet, Hook, RetransmissionKind, Side, StreamError, Verdict,
+    EVENTS, EndReason, Event, EventSet, Hook, RetransmissionKind, Side, StreamError, Verdict,
 };
 pub use filter::{Filter, FilterError, Instruction};

@@ -1,9 +1,10 @@
 //! What lives for one burst: which flows it touched, and where their new bytes lie.
 
 use alloc::vec::Vec;
+use arrayvec::ArrayVec;
 use mosaic_port::Timestamp;
 
-use crate::event::{Event, Side};
+use crate::event::{Event, Hook, Side};
 use crate::flow::entry::NONE;
 use crate::limits::MONITORS;
 use crate::stream::{BurstSegment, SideStore};
@@ -121,7 +122,13 @@ pub(super) struct Burst {
     pub(super) used: u8,
     pub(super) segments: Vec<BurstSegment>,
     queued: Vec<Queued>,
+    /// What the packet at hand has raised, for its hooks.
+    pending: ArrayVec<(Hook, Event), PENDING>,
 }
+
+/// The most events that wait for the hooks of one packet: a beginning at two hooks, five changes of state, two repetitions
+/// and an establishment.
+const PENDING: usize = 16;
 
 impl Burst {
     /// A slot for `flow`, whose next expected bytes are `next`.
@@ -186,6 +193,37 @@ impl Burst {
         }
         active.last_event = index;
         self.queued.push(Queued { event, next: END });
+    }
+
+    /// Keeps an event for a hook of the packet at hand.
+    pub(super) fn hold(&mut self, event: Event, hook: Hook) {
+        let held = self.pending.try_push((hook, event));
+        debug_assert!(held.is_ok(), "more events than a packet can raise");
+    }
+
+    /// Whether events wait for a hook of the packet at hand.
+    #[inline]
+    pub(super) fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Takes the events that wait for `hook`, in the order in which they are shown: what begins, what changes, what repeats.
+    pub(super) fn take_pending(&mut self, hook: Hook) -> ArrayVec<Event, PENDING> {
+        let mut taken: ArrayVec<_, PENDING> = ArrayVec::new();
+        self.pending.retain(|(at, event)| {
+            let is_due = *at == hook;
+            if is_due {
+                taken.push(*event);
+            }
+            !is_due
+        });
+        taken.sort_by_key(|event| match event {
+            Event::ConnStart => 0,
+            Event::ConnEstablished => 1,
+            Event::StateChange { .. } => 2,
+            _ => 3,
+        });
+        taken
     }
 
     /// Takes the first kept event of a flow.

@@ -1,7 +1,7 @@
 //! What a callback asked for, done before the next one.
 
-use super::Shard;
 use super::monitors::members;
+use super::{Run, Shard};
 use crate::actor::ActorId;
 use crate::event::Side;
 use crate::flow::entry::Flags;
@@ -11,6 +11,8 @@ use crate::flow::entry::Flags;
 pub(super) struct Commands {
     /// Whether there is anything.
     pub(super) any: bool,
+    /// The packet at hand is to go no further.
+    pub(super) drops: bool,
     /// The actor wants nothing more of the flow.
     pub(super) stops: bool,
     /// New bounds of the sides, in bytes; 0 where the actor wants no bytes.
@@ -27,7 +29,10 @@ const _: () = assert!(LARGEST - SMALLEST < 15, "a bound is kept in a nibble");
 impl Shard {
     /// Does what an actor asked for in a callback for the flow at `slot`.
     #[cold]
-    pub(super) fn obey(&mut self, slot: u8, actor: ActorId, commands: Commands) {
+    pub(super) fn obey(&mut self, run: &mut Run<'_>, slot: u8, actor: ActorId, commands: Commands) {
+        if commands.drops {
+            run.drop_packet();
+        }
         for side in Side::BOTH {
             if let Some(bytes) = commands.buffers[side as usize] {
                 self.set_buffer(slot, actor, side, bytes);

@@ -163,6 +163,23 @@ impl PeekError {
     }
 }
 
+/// Why a packet could not be had.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum PacketError {
+    /// The callback has no packet: it comes at the end of a burst, from a timer, or when the flow leaves.
+    #[error("no packet at hand")]
+    NoPacket,
+}
+
+impl PacketError {
+    /// The name of the error number that `mtcp_setlastpkt` has for this fault.
+    pub const fn errno(self) -> &'static str {
+        match self {
+            Self::NoPacket => "ENODATA",
+        }
+    }
+}
+
 /// One flow, lent to a callback.
 #[derive(Debug)]
 pub struct FlowContext<'a> {
@@ -177,6 +194,7 @@ pub struct FlowContext<'a> {
     now: Timestamp,
     monitor: u8,
     readers: [u16; 2],
+    packet: Option<PacketView<'a>>,
     monitors: &'a mut Monitors,
     timers: &'a mut Timers,
     /// The shard's clock.
@@ -186,12 +204,13 @@ pub struct FlowContext<'a> {
 }
 
 impl Shard {
-    /// Lends the flow active at `slot` to a callback of `monitor`.
+    /// Lends the flow active at `slot` to a callback of `monitor`, with the packet at hand.
     pub(super) fn context<'a>(
         &'a mut self,
         bytes: &'a [&'a [u8]],
         slot: u8,
         monitor: u8,
+        packet: Option<PacketView<'a>>,
     ) -> FlowContext<'a> {
         let active = &mut self.burst.actives[usize::from(slot)];
         let (hot, cold) = (self.table.hot(active.flow), self.table.cold(active.flow));
@@ -207,6 +226,7 @@ impl Shard {
             segments: &self.burst.segments,
             bytes,
             monitor,
+            packet,
             monitors: &mut self.monitors,
             timers: &mut self.timers,
             clock: self.clock,
@@ -249,6 +269,22 @@ impl FlowContext<'_> {
     /// Time of the packet at hand (at `End`: of the flow's last packet in the burst).
     pub fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// The packet at hand, at [`Hook::Send`](crate::event::Hook::Send) and [`Hook::Receive`](crate::event::Hook::Receive).
+    /// At the end of a burst, in timers and when the flow leaves there is none.
+    pub fn packet(&self) -> Option<&PacketView<'_>> {
+        self.packet.as_ref()
+    }
+
+    /// Drops the packet at hand, as [`Verdict::Drop`](crate::event::Verdict::Drop) does. Later monitors see it all the same.
+    ///
+    /// # Errors
+    /// [`PacketError::NoPacket`].
+    pub fn drop_packet(&mut self) -> Result<(), PacketError> {
+        self.packet.ok_or(PacketError::NoPacket)?;
+        (self.commands.drops, self.commands.any) = (true, true);
+        Ok(())
     }
 
     /// Everything known about the flow.

@@ -3,7 +3,7 @@
 use super::monitors::members;
 use super::{Run, Shard};
 use crate::actor::ActorId;
-use crate::event::{Event, EventSet, Hook, Side, StreamError};
+use crate::event::{EndReason, Event, EventSet, Hook, Side, StreamError};
 use crate::flow::entry::{Flags, NONE};
 use mosaic_port::Timestamp;
 
@@ -88,6 +88,10 @@ impl Shard {
         let flow = self.burst.actives[usize::from(slot)].flow;
         self.table.hot_mut(flow).flags.insert(Flags::ENDED);
         if let Some(reason) = self.table.cold(flow).end {
+            if reason == EndReason::Timeout {
+                self.count_event(Event::Timeout);
+                self.show(run, slot, Event::Timeout, Hook::End);
+            }
             self.count_event(Event::ConnEnd(reason));
             self.show(run, slot, Event::ConnEnd(reason), Hook::End);
         }
@@ -101,25 +105,44 @@ impl Shard {
         if !set.events[hook as usize].contains(event.set()) {
             return;
         }
-        for monitor in members(set.hearing(event)) {
+        let sender = match run.at_hand {
+            Some((_, sender)) if hook != Hook::End => Some(sender),
+            _ => event.sender(),
+        };
+        for monitor in self.monitors.chain(set.hearing(event), sender) {
             // One that was called before may have closed it.
             let Some(asked) = self.monitors.get(monitor) else {
                 continue;
             };
             if asked.events[hook as usize].contains(event.set()) {
                 let actor = asked.actor;
-                self.call(run, slot, monitor, actor, event);
+                self.call(run, slot, (monitor, actor), event, hook);
             }
         }
     }
 
+    /// Shows the events of the packet at hand that wait for `hook`.
+    #[inline(never)]
+    pub(super) fn show_pending(&mut self, run: &mut Run<'_>, slot: u8, hook: Hook) {
+        for event in self.burst.take_pending(hook) {
+            self.show(run, slot, event, hook);
+        }
+    }
+
     #[inline]
-    fn call(&mut self, run: &mut Run<'_>, slot: u8, monitor: u8, actor: ActorId, event: Event) {
-        let mut context = self.context(run.bytes, slot, monitor);
+    fn call(
+        &mut self,
+        run: &mut Run<'_>,
+        slot: u8,
+        (monitor, actor): (u8, ActorId),
+        event: Event,
+        hook: Hook,
+    ) {
+        let mut context = self.context(run.bytes, slot, monitor, run.view(hook));
         run.host.on_event(actor, &mut context, event);
         let commands = context.commands;
         if commands.any {
-            self.obey(slot, actor, commands);
+            self.obey(run, slot, actor, commands);
         }
     }
 
@@ -181,7 +204,7 @@ impl Shard {
             };
             if asked.events[Hook::End as usize].contains(EventSet::ERROR) {
                 let actor = asked.actor;
-                self.call(run, slot, reader, actor, event);
+                self.call(run, slot, (reader, actor), event, Hook::End);
             }
         }
     }

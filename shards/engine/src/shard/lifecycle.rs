@@ -4,7 +4,7 @@ use super::context::ClientBy;
 use super::monitors::{SetKey, members};
 use super::{Run, Shard};
 use crate::actor::ActorId;
-use crate::event::{EndReason, Event, Hook, Side};
+use crate::event::{EndReason, Event, EventSet, Hook, Side};
 use crate::flow::entry::{Cold, Flags, Hot, NONE};
 use crate::flow::{Direction, Proto};
 use crate::limits;
@@ -143,8 +143,12 @@ impl Shard {
             self.count_event(Event::ConnStart);
         } else {
             let slot = self.activate(number, packet.timestamp);
-            self.raise(run, slot, Event::ConnStart, Hook::Send);
-            self.show(run, slot, Event::ConnStart, Hook::Receive);
+            self.raise_with_packet(slot, Event::ConnStart, Hook::Send);
+            if self.monitors.set(self.table.hot(number).set).events[Hook::Receive as usize]
+                .contains(EventSet::CONN_START)
+            {
+                self.burst.hold(Event::ConnStart, Hook::Receive);
+            }
         }
         Some(number)
     }
@@ -293,7 +297,7 @@ impl Shard {
             let actor = self.monitors.actor(monitor);
             if self.monitors.get(monitor).is_some() && !told.contains(&actor) {
                 told.push(actor);
-                let mut context = self.context(run.bytes, slot, monitor);
+                let mut context = self.context(run.bytes, slot, monitor, None);
                 run.host.on_removed(actor, &mut context);
             }
         }

@@ -23,7 +23,7 @@ use mosaic_port::Timestamp;
 
 use crate::actor::{ActorId, Host, ShardContext};
 use crate::counters::Drops;
-use crate::event::{EndReason, Event, Hook, Side, Verdict};
+use crate::event::{EVENTS, EndReason, Event, EventSet, Hook, Side, Verdict};
 use crate::flow::classes::Classes;
 use crate::flow::table::FlowTable;
 use crate::flow::wheel::Wheel;
@@ -205,7 +205,7 @@ pub struct Shard {
     /// The shortest timeout: below it no flow has expired.
     timeout_min_ns: u64,
     counters: ShardCounters,
-    events: [u64; 8],
+    events: [u64; EVENTS],
     drops: Drops,
     /// Flows below this number have forgotten the monitors that are closing.
     forget_from: u32,
@@ -250,6 +250,39 @@ struct Run<'b> {
     host: &'b mut dyn Host,
     /// Packets that an actor wants dropped: packet `i` has bit `i`.
     dropped: u64,
+    /// The packet that is on its way through its hooks, and who sent it.
+    at_hand: Option<(usize, Side)>,
+}
+
+impl<'b> Run<'b> {
+    /// No packets.
+    fn idle(host: &'b mut dyn Host) -> Self {
+        Self {
+            packets: &[],
+            bytes: &[],
+            encapsulations: &[],
+            host,
+            dropped: 0,
+            at_hand: None,
+        }
+    }
+
+    /// The packet at hand, as `hook` shows it: at the end of a burst there is none.
+    fn view(&self, hook: Hook) -> Option<context::PacketView<'b>> {
+        let (i, sender) = self.at_hand.filter(|_| hook != Hook::End)?;
+        Some(context::PacketView {
+            packet: &self.packets[i],
+            bytes: self.bytes[i],
+            sender,
+        })
+    }
+
+    /// The packet at hand goes no further.
+    fn drop_packet(&mut self) {
+        if let Some((i, _)) = self.at_hand {
+            self.dropped |= 1 << i;
+        }
+    }
 }
 
 const _: () = assert!(limits::BURST <= 64, "a bit a packet");
@@ -286,7 +319,7 @@ impl Shard {
             clock: Timestamp::ZERO,
             timeout_min_ns: shortest.into_iter().flatten().min().unwrap_or(u64::MAX),
             counters: ShardCounters::default(),
-            events: [0; 8],
+            events: [0; EVENTS],
             drops: Drops::default(),
             finished_to: 0,
             #[cfg(test)]
@@ -331,6 +364,7 @@ impl Shard {
             encapsulations,
             host,
             dropped: 0,
+            at_hand: None,
         };
         let mut ahead = Ahead {
             begun: self.counters.flows_started,
@@ -389,13 +423,7 @@ impl Shard {
     /// Lets time pass: flows whose timeout is over are removed, a bounded number of them a call.
     pub fn handle_clock(&mut self, now: Timestamp, host: &mut dyn Host) {
         self.clock = self.clock.max(now);
-        self.end_of_time(&mut Run {
-            packets: &[],
-            bytes: &[],
-            encapsulations: &[],
-            host,
-            dropped: 0,
-        });
+        self.end_of_time(&mut Run::idle(host));
     }
 
     /// Ends and removes every flow.
@@ -406,13 +434,7 @@ impl Shard {
 
     /// Ends and removes at most `flows` flows; false where there may be more. For a shard that has other things to do meanwhile.
     pub fn finish_some(&mut self, flows: usize, host: &mut dyn Host) -> bool {
-        let mut run = Run {
-            packets: &[],
-            bytes: &[],
-            encapsulations: &[],
-            host,
-            dropped: 0,
-        };
+        let mut run = Run::idle(host);
         for _ in 0..flows {
             let Some(number) = self.table.first_from(self.finished_to) else {
                 self.finished_to = 0;
@@ -453,8 +475,11 @@ impl Shard {
 
     /// Events raised so far, by kind, in the order of [`EventSet::EVENT_NAMES`](crate::event::EventSet::EVENT_NAMES);
     /// one for each event that happened, whoever listens.
-    pub fn events(&self) -> [u64; 8] {
-        self.events
+    pub fn events(&self) -> [u64; EVENTS] {
+        let mut events = self.events;
+        let packet_in = EventSet::PACKET_IN.bits().trailing_zeros() as usize;
+        events[packet_in] = self.counters.consumed - self.counters.orphans;
+        events
     }
 
     /// One packet: find or begin its flow, count it, move the emulation on.
@@ -510,44 +535,48 @@ impl Shard {
     fn handle_datagram(&mut self, run: &mut Run<'_>, i: usize, number: u32, side: Side) {
         self.table.hot_mut(number).half_mut(side).next += u64::from(run.packets[i].payload_len);
         let set = self.monitors.set(self.table.hot(number).set);
-        if set.packets != [false; 2] {
+        if set.packets != [false; 2] || self.burst.has_pending() {
             let slot = self.activate(number, run.packets[i].timestamp);
-            self.packet_hook(run, slot, i, side, Hook::Send);
-            self.packet_hook(run, slot, i, side, Hook::Receive);
+            run.at_hand = Some((i, side));
+            self.hook(run, slot, Hook::Send);
+            self.hook(run, slot, Hook::Receive);
+            run.at_hand = None;
         }
     }
 
-    /// Shows a packet to those who asked for it at `hook`.
+    /// Shows the packet at hand, and then the events it raised, to those who asked for them at `hook`.
     #[inline]
-    fn packet_hook(&mut self, run: &mut Run<'_>, slot: u8, i: usize, sender: Side, hook: Hook) {
+    fn hook(&mut self, run: &mut Run<'_>, slot: u8, hook: Hook) {
         let flow = self.burst.actives[usize::from(slot)].flow;
         if self.monitors.set(self.table.hot(flow).set).packets[hook as usize] {
-            self.show_packet(run, slot, i, sender, hook);
+            self.show_packet(run, slot, hook);
+        }
+        if self.burst.has_pending() {
+            self.show_pending(run, slot, hook);
         }
     }
 
     #[inline(never)]
-    fn show_packet(&mut self, run: &mut Run<'_>, slot: u8, i: usize, sender: Side, hook: Hook) {
+    fn show_packet(&mut self, run: &mut Run<'_>, slot: u8, hook: Hook) {
         let flow = self.burst.actives[usize::from(slot)].flow;
         let set = self.monitors.set(self.table.hot(flow).set);
-        for monitor in monitors::members(set.mask) {
+        let Some(view) = run.view(hook) else {
+            return;
+        };
+        for monitor in self.monitors.chain(set.mask, Some(view.sender)) {
             let asked = self.monitors.get(monitor);
             let Some(asked) = asked.filter(|asked| asked.packets[hook as usize]) else {
                 continue;
             };
             let actor = asked.actor;
-            let view = context::PacketView {
-                packet: &run.packets[i],
-                bytes: run.bytes[i],
-                sender,
-            };
-            let mut context = self.context(run.bytes, slot, monitor);
-            if run.host.on_packet(actor, &mut context, &view, hook) == Verdict::Drop {
-                run.dropped |= 1 << i;
-            }
+            let mut context = self.context(run.bytes, slot, monitor, Some(view));
+            let verdict = run.host.on_packet(actor, &mut context, &view, hook);
             let commands = context.commands;
+            if verdict == Verdict::Drop {
+                run.drop_packet();
+            }
             if commands.any {
-                self.obey(slot, actor, commands);
+                self.obey(run, slot, actor, commands);
             }
         }
     }
@@ -561,6 +590,21 @@ impl Shard {
         let asked = &self.monitors.set(self.table.hot(flow).set).events;
         if (asked[hook as usize] | asked[Hook::End as usize]).contains(event.set()) {
             self.raise_to_some(run, slot, event, hook);
+        }
+    }
+
+    /// The same for an event that the hook shows after the packet.
+    fn raise_with_packet(&mut self, slot: u8, event: Event, hook: Hook) {
+        self.count_event(event);
+        let flow = self.burst.actives[usize::from(slot)].flow;
+        let asked = &self.monitors.set(self.table.hot(flow).set).events;
+        let kind = event.set();
+        let at_end = asked[Hook::End as usize].contains(kind);
+        if asked[hook as usize].contains(kind) {
+            self.burst.hold(event, hook);
+        }
+        if at_end {
+            self.burst.queue(slot, event);
         }
     }
 

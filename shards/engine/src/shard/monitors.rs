@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use arrayvec::ArrayVec;
 
-use crate::actor::{ActorId, CloseError, END_ONLY, MonitorId, OpenError};
+use crate::actor::{ActorId, CloseError, MonitorId, OpenError};
 use crate::event::{Event, EventSet, Filter, Hook, Side};
 use crate::limits::MONITORS;
 
@@ -119,6 +119,9 @@ pub struct Monitors {
     /// Slots that flows are being made to forget, and those closed since that began; a bit each.
     closing: u16,
     closed: u16,
+    /// Slots in the order in which their monitors were opened, and whether that is ascending.
+    order: ArrayVec<u8, MONITORS>,
+    in_order: bool,
     /// The empty set first.
     sets: Vec<Set>,
 }
@@ -131,6 +134,8 @@ impl Monitors {
             free: ArrayVec::new(),
             closing: 0,
             closed: 0,
+            order: ArrayVec::new(),
+            in_order: true,
             sets: alloc::vec![Set::default()],
         }
     }
@@ -153,6 +158,17 @@ impl Monitors {
             .filter_map(|(slot, place)| Some((slot, place.monitor.as_ref()?)))
     }
 
+    /// The monitors in `mask` in the order of the chain they form: from the first opened to the last for what the client
+    /// sends and for what nobody sent, from the last to the first for what the server sends.
+    #[inline]
+    pub(crate) fn chain(&self, mask: u16, sender: Option<Side>) -> Chain {
+        Chain {
+            left: mask,
+            backwards: sender == Some(Side::Server),
+            order: (!self.in_order).then(|| self.order.clone()),
+        }
+    }
+
     /// The open monitors of an actor, a bit each.
     pub(crate) fn of_actor(&self, actor: ActorId) -> u16 {
         self.iter()
@@ -172,6 +188,7 @@ impl Monitors {
             });
             u8::try_from(self.slots.len() - 1).map_err(|_| OpenError::NoSocket)?
         };
+        self.put_last(slot);
         let place = &mut self.slots[usize::from(slot)];
         (place.monitor, place.actor) = (Some(monitor), actor);
         Ok(MonitorId {
@@ -179,6 +196,13 @@ impl Monitors {
             shard: self.shard,
             slot,
         })
+    }
+
+    /// Makes a slot the last of the chain.
+    fn put_last(&mut self, slot: u8) {
+        self.order.retain(|other| *other != slot);
+        self.order.push(slot);
+        self.in_order = self.order.is_sorted();
     }
 
     /// Closes a monitor: no flow shows it anything from now on.
@@ -298,6 +322,35 @@ impl Monitors {
     }
 }
 
+/// Monitors in the order of their chain; see [`Monitors::chain`].
+#[derive(Clone, Debug)]
+pub(crate) struct Chain {
+    left: u16,
+    backwards: bool,
+    /// `None` where the order is ascending.
+    order: Option<ArrayVec<u8, MONITORS>>,
+}
+
+impl Iterator for Chain {
+    type Item = u8;
+
+    #[inline]
+    fn next(&mut self) -> Option<u8> {
+        if self.left == 0 {
+            return None;
+        }
+        let is_left = |slot: &&u8| self.left & 1 << **slot != 0;
+        let slot = match (&self.order, self.backwards) {
+            (None, false) => u8::try_from(self.left.trailing_zeros()).ok()?,
+            (None, true) => u8::try_from(self.left.ilog2()).ok()?,
+            (Some(order), false) => *order.iter().find(is_left)?,
+            (Some(order), true) => *order.iter().rev().find(is_left)?,
+        };
+        self.left &= !(1 << slot);
+        Some(slot)
+    }
+}
+
 /// Numbers of the monitors in `mask`, ascending.
 pub(crate) fn members(mask: u16) -> impl Iterator<Item = u8> {
     let mut left = mask;
@@ -359,11 +412,13 @@ impl<'a> MonitorBuilder<'a> {
     ///
     /// # Errors
     /// [`OpenError`].
-    pub fn open(self) -> Result<MonitorId, OpenError> {
-        let early =
-            self.monitor.events[Hook::Send as usize] | self.monitor.events[Hook::Receive as usize];
-        if early.intersects(END_ONLY) {
-            return Err(OpenError::BadHook);
+    pub fn open(mut self) -> Result<MonitorId, OpenError> {
+        for hook in [Hook::Send, Hook::Receive] {
+            let asked = self.monitor.events[hook as usize];
+            if !EventSet::at(hook).contains(asked) {
+                return Err(OpenError::BadHook);
+            }
+            self.monitor.packets[hook as usize] |= asked.contains(EventSet::PACKET_IN);
         }
         self.monitors.open(self.monitor)
     }

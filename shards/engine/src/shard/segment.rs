@@ -115,11 +115,13 @@ impl Shard {
             0
         };
         if hooked {
-            self.packet_hook(run, slot, i, side, Hook::Send);
+            run.at_hand = Some((i, side));
+            self.hook(run, slot, Hook::Send);
         }
         self.take_ordinary(number, slot, side, &segment, i);
         if hooked {
-            self.packet_hook(run, slot, i, side, Hook::Receive);
+            self.hook(run, slot, Hook::Receive);
+            run.at_hand = None;
         }
         true
     }
@@ -201,27 +203,18 @@ impl Shard {
         let rare = self.table.cold_mut(number).half_mut(side);
         rare.payload_adjust = rare.payload_adjust.wrapping_add(u64::from(segment.len));
         let judged = self.judge(number, side, &segment, &options);
-        if judged != Judged::Acceptable {
-            self.table.cold_mut(number).trouble_mut(side).invalid += 1;
-            self.counters.invalid_segments += 1;
-            self.raise(
-                run,
-                slot,
-                Event::Error {
-                    side,
-                    error: StreamError::Invalid,
-                },
-                Hook::Receive,
-            );
-        }
         let refused = judged != Judged::Acceptable
             && (self.config.profile == Profile::Receiver || segment.is(TcpFlags::RST));
 
+        run.at_hand = Some((i, side));
         self.count_repeated_control(run, slot, side, &segment);
         if !refused {
-            self.update_sender(run, slot, side, &segment);
+            self.update_sender(slot, side, &segment);
         }
-        self.packet_hook(run, slot, i, side, Hook::Send);
+        self.hook(run, slot, Hook::Send);
+        if judged != Judged::Acceptable {
+            self.note_invalid(run, slot, side);
+        }
         if !refused {
             self.update_receiver(run, slot, side, &segment, i);
         }
@@ -230,11 +223,21 @@ impl Shard {
         }
         for side in Side::BOTH {
             self.skip_covered(run, slot, side, packet.clock);
-            self.reach_fin(run, slot, side);
+            self.reach_fin(slot, side);
         }
-        self.note_progress(run, slot);
-        self.packet_hook(run, slot, i, side, Hook::Receive);
+        self.note_progress(slot);
+        self.hook(run, slot, Hook::Receive);
+        run.at_hand = None;
         self.reclassify(number);
+    }
+
+    /// A segment that a receiver must refuse has come to it.
+    fn note_invalid(&mut self, run: &mut Run<'_>, slot: u8, side: Side) {
+        let number = self.burst.actives[usize::from(slot)].flow;
+        self.table.cold_mut(number).trouble_mut(side).invalid += 1;
+        self.counters.invalid_segments += 1;
+        let error = StreamError::Invalid;
+        self.raise(run, slot, Event::Error { side, error }, Hook::Receive);
     }
 
     /// The first segment of a flow whose handshake was not seen, other than a RST, shows that the connection is open.
@@ -414,10 +417,10 @@ impl Shard {
     }
 
     /// The emulated sender of a segment.
-    fn update_sender(&mut self, run: &mut Run<'_>, slot: u8, side: Side, segment: &Segment) {
+    fn update_sender(&mut self, slot: u8, side: Side, segment: &Segment) {
         let number = self.burst.actives[usize::from(slot)].flow;
         if segment.is(TcpFlags::RST) {
-            return self.input(run, slot, side, Input::SendReset, Hook::Send);
+            return self.input(slot, side, Input::SendReset, Hook::Send);
         }
         if segment.is(TcpFlags::SYN) {
             let input = if segment.is(TcpFlags::ACK) {
@@ -425,14 +428,29 @@ impl Shard {
             } else {
                 Input::SendSyn
             };
-            self.input(run, slot, side, input, Hook::Send);
+            self.input(slot, side, input, Hook::Send);
         } else if segment.is(TcpFlags::ACK) && !self.table.cold(number).half(side.other()).syn_seen
         {
-            self.input(run, slot, side, Input::SendAck, Hook::Send);
+            self.input(slot, side, Input::SendAck, Hook::Send);
         }
         if segment.is(TcpFlags::FIN) {
-            self.input(run, slot, side, Input::SendFin, Hook::Send);
+            let input = if self.crosses(number, side.other(), segment) {
+                Input::SendCrossingFin
+            } else {
+                Input::SendFin
+            };
+            self.input(slot, side, input, Hook::Send);
         }
+    }
+
+    /// Whether the FIN of `other` is known and not acknowledged by a segment of its peer.
+    fn crosses(&self, number: u32, other: Side, segment: &Segment) -> bool {
+        let (hot, fin_at) = (
+            self.table.hot(number),
+            self.table.cold(number).half(other).fin_at,
+        );
+        let end = hot.half(other).base.at_offset(fin_at).plus(1);
+        fin_at != UNKNOWN && hot.has(Flags::BASE, other) && end.is_after(segment.ack)
     }
 
     /// The emulated receiver of a segment that `side` sent: acknowledgment first, then data, then FIN.
@@ -448,23 +466,23 @@ impl Shard {
         let receiver = side.other();
         if segment.is(TcpFlags::RST) {
             let was_known = self.table.hot(number).states[receiver as usize] != State::Closed;
-            self.input(run, slot, receiver, Input::ReceiveReset, Hook::Receive);
+            self.input(slot, receiver, Input::ReceiveReset, Hook::Receive);
             if was_known {
                 self.close_if_over(number, true);
             }
             return;
         }
         if segment.opens() {
-            self.input(run, slot, receiver, Input::ReceiveSyn, Hook::Receive);
+            self.input(slot, receiver, Input::ReceiveSyn, Hook::Receive);
         }
         if segment.is(TcpFlags::ACK) {
-            self.acknowledged(run, slot, receiver, segment);
+            self.acknowledged(slot, receiver, segment);
         }
         self.place(run, slot, side, segment, i);
     }
 
     /// What the acknowledgment of a segment does for the one who gets it.
-    fn acknowledged(&mut self, run: &mut Run<'_>, slot: u8, receiver: Side, segment: &Segment) {
+    fn acknowledged(&mut self, slot: u8, receiver: Side, segment: &Segment) {
         let number = self.burst.actives[usize::from(slot)].flow;
         let hot = self.table.hot(number);
         let base = hot
@@ -484,10 +502,10 @@ impl Shard {
             } else {
                 Input::ReceiveAckOfSyn
             };
-            self.input(run, slot, receiver, input, Hook::Receive);
+            self.input(slot, receiver, input, Hook::Receive);
         }
         if of_fin {
-            self.input(run, slot, receiver, Input::ReceiveAckOfFin, Hook::Receive);
+            self.input(slot, receiver, Input::ReceiveAckOfFin, Hook::Receive);
         }
     }
 
@@ -566,31 +584,31 @@ impl Shard {
     }
 
     /// The receiver gets the FIN of `side` once it has everything before it.
-    fn reach_fin(&mut self, run: &mut Run<'_>, slot: u8, side: Side) {
+    fn reach_fin(&mut self, slot: u8, side: Side) {
         let number = self.burst.actives[usize::from(slot)].flow;
         let fin_at = self.table.cold(number).half(side).fin_at;
         if fin_at == UNKNOWN {
             return;
         }
         if self.table.hot(number).half(side).next >= fin_at {
-            self.input(run, slot, side.other(), Input::ReceiveFin, Hook::Receive);
+            self.input(slot, side.other(), Input::ReceiveFin, Hook::Receive);
         }
         self.close_if_over(number, false);
     }
 
     /// Tells that the handshake is complete.
-    fn note_progress(&mut self, run: &mut Run<'_>, slot: u8) {
+    fn note_progress(&mut self, slot: u8) {
         let number = self.burst.actives[usize::from(slot)].flow;
         let hot = self.table.hot_mut(number);
         let open = hot.states.iter().all(|state| state.is_synchronized());
         if open && !hot.flags.contains(Flags::ESTABLISHED) {
             hot.flags.insert(Flags::ESTABLISHED);
-            self.raise(run, slot, Event::ConnEstablished, Hook::Receive);
+            self.raise_with_packet(slot, Event::ConnEstablished, Hook::Receive);
         }
     }
 
     /// The one place where an emulated state changes.
-    fn input(&mut self, run: &mut Run<'_>, slot: u8, side: Side, input: Input, hook: Hook) {
+    fn input(&mut self, slot: u8, side: Side, input: Input, hook: Hook) {
         let number = self.burst.actives[usize::from(slot)].flow;
         let hot = self.table.hot_mut(number);
         if hot.flags.contains(Flags::CLOSED) {
@@ -599,7 +617,7 @@ impl Shard {
         let from = hot.states[side as usize];
         if let Some(to) = from.after(input) {
             hot.states[side as usize] = to;
-            self.raise(run, slot, Event::StateChange { side, from, to }, hook);
+            self.raise_with_packet(slot, Event::StateChange { side, from, to }, hook);
         }
     }
 }

@@ -339,12 +339,14 @@ impl Shard {
             cold.note(side, 'T');
             self.counters.retransmissions += 1;
         }
-        self.raise(
-            run,
-            slot,
-            Event::Retransmission { side, kind, len },
-            Hook::Receive,
-        );
+        let event = Event::Retransmission { side, kind, len };
+        match kind {
+            // As in the reference system, bytes that were there before are told of before the receiver gets them.
+            RetransmissionKind::Data | RetransmissionKind::KeepAlive => {
+                self.raise(run, slot, event, Hook::Receive);
+            }
+            _ => self.raise_with_packet(slot, event, Hook::Receive),
+        }
     }
 
     /// Bytes that overlap others waiting behind a hole: compared, and decided by the policy.

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod buffers;
+mod chain;
 mod closing;
 mod facts;
 mod fixture;
@@ -11,3 +12,4 @@ mod readers;
 mod short_way;
 mod streams;
 mod timers;
+mod trace;

@@ -309,11 +309,11 @@ impl Shard {
         let lent = if reading != 0 { reading } else { own };
         let monitor = u8::try_from(lent.trailing_zeros()).unwrap_or(0);
         let slot = self.activate(flow, self.clock);
-        let mut context = self.context(run.bytes, slot, monitor);
+        let mut context = self.context(run.bytes, slot, monitor, None);
         run.host.on_timer(actor, &mut context, id);
         let commands = context.commands;
         if commands.any {
-            self.obey(slot, actor, commands);
+            self.obey(run, slot, actor, commands);
         }
         // It may have read.
         self.flush(run, slot);

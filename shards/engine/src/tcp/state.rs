@@ -63,6 +63,8 @@ pub enum Input {
     SendAck,
     /// It sent a FIN.
     SendFin,
+    /// It sent a FIN that does not acknowledge the FIN of the other end: the two have crossed.
+    SendCrossingFin,
     /// It sent a RST.
     SendReset,
     /// It got a SYN without ACK.
@@ -81,11 +83,12 @@ pub enum Input {
 
 impl Input {
     /// All of them, in order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::SendSyn,
         Self::SendSynAck,
         Self::SendAck,
         Self::SendFin,
+        Self::SendCrossingFin,
         Self::SendReset,
         Self::ReceiveSyn,
         Self::ReceiveSynAck,
@@ -125,7 +128,11 @@ impl State {
             (Self::SynSent | Self::SynReceived, Input::ReceiveSynAck)
             | (Self::SynSent, Input::SendAck)
             | (Self::SynReceived, Input::ReceiveAckOfSyn) => Self::Established,
-            (Self::SynReceived | Self::Established, Input::SendFin) => Self::FinWait1,
+            (Self::SynReceived | Self::Established, Input::SendFin | Input::SendCrossingFin) => {
+                Self::FinWait1
+            }
+            // It had not got the other FIN yet when it sent its own; by now it has.
+            (Self::CloseWait, Input::SendCrossingFin) => Self::Closing,
             (Self::CloseWait, Input::SendFin) => Self::LastAck,
             (Self::FinWait1, Input::ReceiveAckOfFin) => Self::FinWait2,
             (Self::Closing, Input::ReceiveAckOfFin) => Self::TimeWait,
@@ -189,12 +196,14 @@ SYN-SENT ReceiveSyn SYN-RECEIVED
 SYN-SENT ReceiveSynAck ESTABLISHED
 SYN-SENT ReceiveReset CLOSED
 SYN-RECEIVED SendFin FIN-WAIT-1
+SYN-RECEIVED SendCrossingFin FIN-WAIT-1
 SYN-RECEIVED SendReset CLOSED
 SYN-RECEIVED ReceiveSynAck ESTABLISHED
 SYN-RECEIVED ReceiveAckOfSyn ESTABLISHED
 SYN-RECEIVED ReceiveFin CLOSE-WAIT
 SYN-RECEIVED ReceiveReset CLOSED
 ESTABLISHED SendFin FIN-WAIT-1
+ESTABLISHED SendCrossingFin FIN-WAIT-1
 ESTABLISHED SendReset CLOSED
 ESTABLISHED ReceiveFin CLOSE-WAIT
 ESTABLISHED ReceiveReset CLOSED
@@ -206,6 +215,7 @@ FIN-WAIT-2 SendReset CLOSED
 FIN-WAIT-2 ReceiveFin TIME-WAIT
 FIN-WAIT-2 ReceiveReset CLOSED
 CLOSE-WAIT SendFin LAST-ACK
+CLOSE-WAIT SendCrossingFin CLOSING
 CLOSE-WAIT SendReset CLOSED
 CLOSE-WAIT ReceiveReset CLOSED
 CLOSING SendReset CLOSED

@@ -176,6 +176,7 @@ fn a_shard_counts_what_it_did() {
         ("conn_established", 1),
         ("new_data", 2),
         ("state_change", 4),
+        ("packet_in", 5),
     ];
     assert_eq!(raised, expected);
 }

@@ -94,9 +94,9 @@ fn simultaneous_open_and_close() {
         [
             "Client ESTABLISHED > FIN-WAIT-1",
             "Server ESTABLISHED > CLOSE-WAIT",
-            "Server CLOSE-WAIT > LAST-ACK",
+            "Server CLOSE-WAIT > CLOSING",
             "Client FIN-WAIT-1 > CLOSING",
-            "Server LAST-ACK > CLOSED",
+            "Server CLOSING > TIME-WAIT",
             "Client CLOSING > TIME-WAIT",
             "ConnEnd(Fin)",
         ]

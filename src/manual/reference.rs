@@ -1,0 +1,39 @@
+//! What is different from the reference system, mOS, and why.
+//!
+//! mosaic keeps the semantics of mOS, which wrote down what it means to watch other hosts' TCP connections: two emulated ends
+//! for each connection, callbacks before and after the receiver, events of a burst at its end, monitors in a chain, snapshots
+//! of subscriptions. Where a row says nothing else, a program written for mOS sees the same here. Names in capitals are those
+//! of mOS 0.3.
+//!
+//! # Events
+//!
+//! | reference | mosaic | why |
+//! |---|---|---|
+//! | an identical SYN again raises `CONN_START` and `STATE_CHANGE` of the server again | `Retransmission(Syn)`, and nothing else | a connection starts once |
+//! | `REXMIT` only where the repeated bytes are still in the ring | whenever bytes are repeated, from sequence numbers | whether something is a repetition does not depend on who has read |
+//! | bytes that come again raise `REXMIT` before `PKT_IN`; a SYN or FIN after it | the same | a monitor may compare with what it holds, at the `Send` hook also where only a part is repeated |
+//! | `REXMIT`, `ERROR` may be registered at `SND` and never fire | refused when the monitor is opened ([`EventSet::at`](mosaic_engine::event::EventSet::at)) | a subscription that never fires is a mistake |
+//! | no event for a complete handshake | `ConnEstablished`, before the `StateChange` that completes it | most monitors want just that |
+//! | keep-alive probes are `REXMIT` | `Retransmission` of the kind `KeepAlive`, also those without a byte | accounting must tell them apart |
+//! | `CONN_END` up to four times: two sides, two hooks | `ConnEnd` once a flow and monitor, at `End`, with the reason | whoever counts ends counts connections |
+//! | `STATE_CHANGE` to CLOSED of both sides comes with every end | only what a packet changed; a flow that is idle for too long keeps its last states | a change without a packet is no fact about the connection |
+//! | `TIMEOUT` is never raised | `Timeout` at `End`, just before `ConnEnd(Timeout)` | |
+//! | idle flows behind an older busy one never expire | each expires by its own time | |
+//! | `NEW_DATA` of the round in which a connection ends is lost | comes before `ConnEnd` | no byte is lost |
+//! | a FIN raises `NEW_DATA` where old bytes are in the ring | no: `NewData` means new bytes | |
+//! | data of the side that is still open when its peer has closed raises no `NEW_DATA` | raises it | RFC 9293, half-closed connections |
+//! | a FIN out of order is forgotten | counts once everything before it is there | |
+//! | a stream stops for good at bytes that were missed | holes are skipped when acknowledged, and told of as `Error` | a monitor does not see everything |
+//! | the state of the server is not available at the `SND` hook of the first SYN | LISTEN | there is nothing that could fail |
+//! | a RST is not validated | judged by RFC 9293 and 5961; a wrong one is `Error(Invalid)` and changes nothing | blind resets must not blind a monitor |
+//! | packets after the end are orphans | belong to the flow until it leaves (`closed_timeout`) | they count with the connection |
+//! | a connection that is met midway is never a flow | is one, where `midstream` is on; its first packet raises `ConnStart` | |
+//! | `PKT_OUT`, `CONN_SETUP`, `DEBUG`: accepted, never raised | do not exist | |
+//!
+//! # Hooks and monitors
+//!
+//! | reference | mosaic | why |
+//! |---|---|---|
+//! | `ERROR` is called at no hook while a packet is processed | at `Receive`, before the packet is shown there, and at `End` | the packet can be dropped for it |
+//! | `CONN_START`, `STATE_CHANGE` at `SND` and `RCV` only | also at `End`, in the order in which they happened | actors that never touch packets need no hook in their path |
+//! | after the end of a connection monitors are called in the order of registration | all events at `End` that nobody sent are told of in that order; what a side sent, in the order of the chain | |
