@@ -10,6 +10,7 @@
 //! | [`live`] | how to watch network cards, and to stand in a wire |
 //! | [`deploy`] | how to run it as a service or in a container |
 //! | [`metrics`] | what can be watched, and what is alarming |
+//! | [`examples`] | which program to start from |
 //! | [`testing`] | how mosaic is tested, and how to test an actor |
 //! | [`reference`] | what is different from mOS, and why |
 //! | [`performance`] | how fast it is, and how to measure that |
@@ -30,6 +31,7 @@ pub mod architecture;
 pub mod config;
 pub mod deploy;
 pub mod events;
+pub mod examples;
 pub mod live;
 pub mod metrics;
 pub mod peeks;

@@ -1,62 +1,7 @@
-//! The examples, run as a user runs them.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, its helpers too"
-)]
+//! Those that print what they see.
 
-use std::process::Command;
-
-use mosaic::port::capture::PcapWriter;
-use mosaic::port::{LinkType, Timestamp};
-use mosaic::prelude::*;
-use mosaic_engine::wire::TcpFlags;
-use mosaic_sim::{Ends, Segment, frame};
-
-/// Runs an example and gives what it printed. Cargo builds the examples for some ways of running tests only, and then not
-/// always the latest, so that they are built here; where nothing is to be done that takes a moment.
-fn run(example: &str, arguments: &[&str]) -> String {
-    // target/debug/deps/examples-0123456789abcdef
-    let test = std::env::current_exe().unwrap();
-    let profile = test.ancestors().nth(2).unwrap();
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args([
-        "build",
-        "--quiet",
-        "--offline",
-        "--workspace",
-        "--examples",
-        "--target-dir",
-    ]);
-    cargo.arg(profile.parent().unwrap());
-    // As everything else was built, so that little is left to do.
-    if cfg!(feature = "dpdk") {
-        cargo.args(["--features", "dpdk"]);
-    }
-    if profile.ends_with("release") {
-        cargo.arg("--release");
-    }
-    let built = cargo
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .unwrap();
-    assert!(
-        built.status.success(),
-        "{}",
-        String::from_utf8_lossy(&built.stderr)
-    );
-
-    let output = Command::new(profile.join("examples").join(example))
-        .args(arguments)
-        .output()
-        .unwrap();
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{example}: {complaint}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn capture(name: &str) -> String {
-    format!("{}/tests/captures/{name}.pcap", env!("CARGO_MANIFEST_DIR"))
-}
+use crate::synthetic::connection;
+use crate::{capture, run};
 
 /// What stands after the addresses, sorted.
 fn found(text: &str) -> Vec<&str> {
@@ -101,47 +46,6 @@ fn stream_peek_reads_across_loss_and_reordering() {
             .all(|line| line.starts_with("GET /") || line.starts_with("POST /")),
         "{text}"
     );
-}
-
-/// One connection, whose client's bytes come in segments of `segment_len` bytes, each pair of them in the wrong order.
-fn connection(bytes: &[u8], segment_len: usize) -> Vec<u8> {
-    let client = Endpoint {
-        addr: "192.0.2.1".parse().unwrap(),
-        port: 40_000,
-    };
-    let server = Endpoint {
-        addr: "192.0.2.2".parse().unwrap(),
-        port: 80,
-    };
-    let segment = |seq, flags, payload: &[u8]| Segment {
-        sender: Side::Client,
-        seq,
-        ack: 0,
-        flags,
-        window: 1024,
-        options: Vec::new(),
-        payload: payload.to_vec(),
-    };
-    let chunks = bytes.chunks(segment_len).zip(0_u32..);
-    let place = |number: u32| 1 + number * u32::try_from(segment_len).unwrap();
-    let mut segments: Vec<_> = chunks
-        .map(|(chunk, number)| segment(place(number), TcpFlags::ACK, chunk))
-        .collect();
-    segments
-        .chunks_exact_mut(2)
-        .for_each(|pair| pair.swap(0, 1));
-    segments.insert(0, segment(0, TcpFlags::SYN, &[]));
-
-    let mut capture = PcapWriter::new(Vec::new(), LinkType::ETHERNET).unwrap();
-    for (segment, nanos) in segments.iter().zip(1..) {
-        capture
-            .write(
-                Timestamp::from_nanos(nanos),
-                &frame(&Ends([client, server]), segment, 0),
-            )
-            .unwrap();
-    }
-    capture.finish().unwrap()
 }
 
 #[test]

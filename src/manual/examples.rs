@@ -1,0 +1,31 @@
+//! Which program to start from.
+//!
+//! Each example is one file under `examples`, to be copied. It says at its head what it does, and runs on captures of the
+//! repository without arguments, on others by their names, and on [live ports](super::live) with `--config mosaic.toml`
+//! (feature `dpdk`):
+//!
+//! ```text
+//! cargo run --example accounting -- monday.pcap
+//! cargo run --features dpdk --example accounting -- --config mosaic.toml
+//! ```
+//!
+//! | example | does | shows |
+//! |---|---|---|
+//! | `flow_monitor` | a table of connections | the shortest actor: one event, [`on_removed`](crate::prelude::Actor::on_removed) |
+//! | `stream_peek` | HTTP request lines, TLS server names | reading a stream piece by piece; stopping when enough is known |
+//! | `accounting` | bytes by subscriber | figures of the engine instead of callbacks, timers of flows and shards, ledgers sent off a shard, a table on SIGUSR1 |
+//! | `ids` | patterns in streams and datagrams, as EVE JSON | a search whose state is kept by flow and side, datagrams at a hook, a bounded queue to a writer |
+//! | `tracegen` | writes captures to measure with | |
+//!
+//! # What is charged
+//!
+//! `accounting` charges a byte of a TCP stream once: what the receiver has read, holes left out. Repeated bytes stand beside it,
+//! keep-alive probes count for nothing; of other protocols the payload of every packet is charged. It does not check that repeated
+//! bytes are those of before.
+//!
+//! # What is found
+//!
+//! `ids` keeps the state of the search for each side of a connection, not bytes: a pattern is found wherever segments cut it, in
+//! any order and repeated; across a hole nothing is joined. How often bytes are looked at does not depend on the number of
+//! rules. A rule is reported once for each direction of a connection. `--depth` bounds how far into a stream it looks, as
+//! Suricata's reassembly depth does: 1 MiB unless told otherwise.
