@@ -22,6 +22,10 @@ pub const MONITORS: usize = 16;
 pub const TIMERS: usize = 1 << 18;
 /// Timers that fire at the end of one burst; the others that are due fire after the next.
 pub const TIMERS_FIRED: usize = 256;
+/// Edits of one stream that wait for their acknowledgment.
+pub const EDITS: usize = 1024;
+/// Bytes of them.
+pub const EDIT_BYTES: usize = 256 << 10;
 /// Instructions of one packet filter program (`BPF_MAXINSNS` of most kernels).
 pub const FILTER_INSTRUCTIONS: usize = 4096;
 /// Distinct encapsulations a shard remembers for its records; further ones are recorded as plain.

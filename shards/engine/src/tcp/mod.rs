@@ -1,6 +1,7 @@
 //! TCP as seen from the middle.
 
 mod options;
+pub mod rewrite;
 mod seq;
 mod state;
 mod validity;
