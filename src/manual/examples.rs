@@ -15,6 +15,7 @@
 //! | `stream_peek` | HTTP request lines, TLS server names | reading a stream piece by piece; stopping when enough is known |
 //! | `accounting` | bytes by subscriber | figures of the engine instead of callbacks, timers of flows and shards, ledgers sent off a shard, a table on SIGUSR1 |
 //! | `ids` | patterns in streams and datagrams, as EVE JSON | a search whose state is kept by flow and side, datagrams at a hook, a bounded queue to a writer |
+//! | `firewall` | accepts or drops connections by rules | verdicts, rules that change while it runs, stopping so that accepted flows cost nothing more |
 //! | `tracegen` | writes captures to measure with | |
 //!
 //! # What is charged
@@ -29,3 +30,10 @@
 //! any order and repeated; across a hole nothing is joined. How often bytes are looked at does not depend on the number of
 //! rules. A rule is reported once for each direction of a connection. `--depth` bounds how far into a stream it looks, as
 //! Suricata's reassembly depth does: 1 MiB unless told otherwise.
+//!
+//! # What is let through
+//!
+//! `firewall` decides at the packet that opens a connection, by the first rule that matches; then the connection is accepted,
+//! and no packet of it is looked at again, or its packets are dropped. New rules are asked about new connections and those that
+//! were refused. Rules speak of flows: what becomes of frames without one say the keys of the
+//! [wire](super::live#packets-that-are-not-analysed).

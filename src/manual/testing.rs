@@ -23,6 +23,7 @@
 //! ```text
 //! cargo test --features dpdk --test wires
 //! MOSAIC_SOAK_SECONDS=600 cargo test --features dpdk --test wires soak -- --nocapture    # ten minutes of mixed load
+//! MOSAIC_REQUESTS=10000 cargo test --features dpdk --test wires firewall                 # examples in a wire, under more load
 //! MOSAIC_PROGRAM=target/release/mosaic cargo test --features dpdk --test wires idle -- --nocapture
 //! ```
 //!

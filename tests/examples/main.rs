@@ -7,6 +7,7 @@
 mod accounting;
 #[path = "../wires/built.rs"]
 mod built;
+mod firewall;
 mod ids;
 mod synthetic;
 mod viewers;

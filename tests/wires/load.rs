@@ -44,7 +44,7 @@ impl Web {
              events {{}}\n\
              http {{\n access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;\n\
              fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;\n\
-             server {{ listen 80; listen [::]:80; root {folder}/www; location ~ ^/small {{ try_files /small =404; }} }}\n}}\n"
+             server {{ listen 80; listen [::]:80; listen 81; listen [::]:81; listen 82; listen [::]:82; root {folder}/www; location ~ ^/small {{ try_files /small =404; }} }}\n}}\n"
         );
         let file = lab.path("nginx.conf");
         fs::write(&file, config).unwrap();
@@ -62,6 +62,11 @@ impl Web {
         };
         wait_for_port(&lab.b, 80);
         web
+    }
+
+    /// The large file.
+    pub(crate) fn big(&self) -> &[u8] {
+        &self.big
     }
 
     /// Fetches the large file from this address and compares it.
@@ -250,7 +255,7 @@ pub(crate) fn redis(lab: &Lab) -> (u64, u64) {
 }
 
 /// Bytes without a pattern, always the same.
-fn noise(len: usize) -> Vec<u8> {
+pub(crate) fn noise(len: usize) -> Vec<u8> {
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
     let words = std::iter::repeat_with(|| {
         state ^= state << 13;

@@ -1,5 +1,6 @@
-//! Real programs through `mosaic run`: ping, curl, nginx, iperf3 and redis in network namespaces of their own, mosaic between
-//! them. What the programs report is the truth that records and metrics are compared with.
+//! Real programs through `mosaic run`, or through an example that stands in a wire: ping, curl, nginx, iperf3 and redis in
+//! network namespaces of their own, mosaic between them. What the programs report is the truth that records and metrics are
+//! compared with.
 //!
 //! ```text
 //! namespace A             namespace M                      namespace B
@@ -19,8 +20,11 @@
     reason = "metrics are served as floating-point numbers, and counts here are small"
 )]
 
+mod built;
 mod crash;
+mod crowd;
 mod faults;
+mod firewall;
 mod idle;
 mod lab;
 mod load;

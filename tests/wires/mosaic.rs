@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use crate::built;
 use crate::lab::{Device, Lab};
 use crate::namespace::{Background, eventually};
 
@@ -40,39 +41,69 @@ impl<'a> Mosaic<'a> {
 
     /// With any configuration.
     pub(crate) fn start(lab: &'a Lab, config: &str) -> Self {
-        let (file, log) = (lab.path("mosaic.toml"), lab.path("connections.jsonl"));
-        fs::write(&file, config).unwrap();
+        let log = lab.path("connections.jsonl");
         let _ = fs::remove_file(&log);
         // Another build of the same program, for figures of optimized code.
         let program = std::env::var("MOSAIC_PROGRAM");
         let program = program.unwrap_or_else(|_| env!("CARGO_BIN_EXE_mosaic").to_owned());
-        let process = lab.m.start(
-            &[
-                &program,
-                "run",
-                "-c",
-                file.to_str().unwrap(),
-                "--conn-log",
-                log.to_str().unwrap(),
-                "--metrics",
-                "127.0.0.1:0",
-            ],
-            lab.folder(),
-            "mosaic",
-        );
+        let file = Self::configure(lab, config);
+        let arguments = [
+            &program,
+            "run",
+            "-c",
+            &file,
+            "--conn-log",
+            log.to_str().unwrap(),
+            "--metrics",
+            "127.0.0.1:0",
+        ];
+        Self::program(lab, &arguments)
+    }
+
+    /// An example on an inline wire, with these arguments.
+    pub(crate) fn example(lab: &'a Lab, device: Device, name: &str, arguments: &[&str]) -> Self {
+        let wire = lab.wire(device, "");
+        let file = Self::configure(lab, &(wire + "[metrics]\nlisten = \"127.0.0.1:0\"\n"));
+        let program = built::example(name);
+        let begin = [program.to_str().unwrap(), "--config", &file];
+        let mosaic = Self::program(lab, &[&begin, arguments].concat());
+        if device == Device::Tap {
+            lab.bridge_taps();
+        }
+        mosaic
+    }
+
+    /// The name of a file with this configuration.
+    fn configure(lab: &Lab, config: &str) -> String {
+        let file = lab.path("mosaic.toml");
+        fs::write(&file, config).unwrap();
+        file.to_str().unwrap().to_owned()
+    }
+
+    fn program(lab: &'a Lab, program: &[&str]) -> Self {
         let mut mosaic = Self {
             lab,
-            process,
+            process: lab.m.start(program, lab.folder(), "mosaic"),
             address: String::new(),
-            log,
+            log: lab.path("connections.jsonl"),
         };
         mosaic.address = eventually("that mosaic is ready", || {
             let said = mosaic.said();
             assert!(mosaic.process.is_running(), "it ended: {said}");
-            let (_, rest) = said.split_once("mosaic: metrics at ")?;
+            let (_, rest) = said.split_once(": metrics at ")?;
             rest.split_once('\n').map(|(address, _)| address.to_owned())
         });
         mosaic
+    }
+
+    /// What it has said on standard output.
+    pub(crate) fn printed(&self) -> String {
+        fs::read_to_string(self.lab.path("mosaic.out")).unwrap()
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: &str) {
+        self.process.signal(signal);
     }
 
     /// What it has said on standard error.
@@ -130,7 +161,8 @@ impl<'a> Mosaic<'a> {
         self.process.signal("INT");
         let status = self.process.wait();
         assert!(status.success(), "{status}: {}", self.said());
-        let text = fs::read_to_string(&self.log).unwrap();
+        // Examples write none.
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
         let records = text.lines();
         Ended {
             records: records

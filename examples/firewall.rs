@@ -1,0 +1,577 @@
+//! A firewall: rules decide about the packet that opens a connection, and with it about the connection.
+//!
+//! ```text
+//! cargo run --example firewall                                             # what built-in rules would do to a capture
+//! cargo run --example firewall -- --rules my.rules monday.pcap
+//! cargo run --features dpdk --example firewall -- --rules my.rules --config mosaic.toml --every 60
+//! ```
+//!
+//! A rule is a line; the first that matches decides, and what none matches is accepted:
+//!
+//! ```text
+//! # action  protocol  from             to               ports
+//! ACCEPT    tcp       192.0.2.0/24     any              dport:80
+//! DROP      tcp       any              192.0.2.2        dport:1-1023     # text behind # is left out
+//! DROP      udp       2001:db8::/32    any              sport:53 dport:1024-65535
+//! DROP      any       any              any
+//! ```
+//!
+//! The protocol may be `tcp`, `udp`, `icmp`, `icmpv6`, `sctp`, a number or `any`, and may be left out. *From* is the end that
+//! opens the connection, or sends the first datagram. Answers need no rule.
+//!
+//! The file is read again when it changes, and on SIGHUP. New rules are asked about new connections, and again about those that
+//! were refused; what was accepted stays. A file with a mistake changes nothing: the line is named, the old rules stay in force.
+//! Replace the file by renaming a complete one, or an editor's half-written one may be read.
+//!
+//! The table of rules is printed at the end, on SIGUSR1 and every `--every` seconds: connections, and the packets and bytes of
+//! those that are over. Accepted connections cost nothing more: after the first packet no packet of theirs is looked at here.
+//!
+//! What no flow is made of passes unless the configuration says otherwise: set `on_overload`, `on_exit`, `table_full`, `malformed`
+//! and `fragments_dropped` of the wire to `"drop"` where nothing may pass unseen.
+#![expect(clippy::print_stdout, reason = "an example prints what it found")]
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use clap::Parser;
+use ipnet::IpNet;
+use mosaic::config::Plan;
+use mosaic::control::Interrupt;
+use mosaic::prelude::*;
+use signal_hook::consts::{SIGHUP, SIGUSR1};
+
+/// Rules for connections, read again when they change
+#[derive(Debug, Parser)]
+struct Args {
+    /// Captures; one of this repository without one
+    captures: Vec<PathBuf>,
+    /// Live ports, from a configuration file of `mosaic run`
+    #[arg(long, value_name = "FILE", conflicts_with = "captures")]
+    config: Option<PathBuf>,
+    /// Rules; some for the capture of this repository without it
+    #[arg(long, value_name = "FILE")]
+    rules: Option<PathBuf>,
+    /// Prints the table so often
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    every: Option<u64>,
+}
+
+const RULES: &str = "\
+ACCEPT udp any             any dport:53
+ACCEPT tcp 192.0.2.0/24    any dport:80
+DROP   tcp 192.0.2.0/24    any dport:1-1023
+DROP   any 2001:db8::/32   any
+";
+
+/// Rules of one file.
+const RULES_MAX: usize = 1 << 16;
+/// How often the file is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often shards tell what they have counted.
+const TELL_EVERY: Duration = Duration::from_millis(200);
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let args = Args::parse();
+    let mut plan = Plan::default();
+    if let Some(file) = &args.config {
+        plan.read_file(file)?;
+    } else if args.captures.is_empty() {
+        plan.captures =
+            vec![concat!(env!("CARGO_MANIFEST_DIR"), "/tests/captures/http.pcap").into()];
+    } else {
+        plan.captures.clone_from(&args.captures);
+    }
+    let rules = Rulebook::open(args.rules)?;
+    let (ledgers, received) = channel();
+    let table = Table {
+        counts: Ledger::new(),
+        ledgers: received,
+    };
+    let metrics = plan.metrics;
+    let in_force = Arc::clone(&rules.in_force);
+    let builder = Runtime::builder()
+        .plan(plan)
+        .actor("firewall", move |_shard| Firewall {
+            rules: arc_swap::Cache::new(Arc::clone(&in_force)),
+            ledger: Ledger::new(),
+            ledgers: ledgers.clone(),
+        });
+    let every = args
+        .every
+        .map(|seconds| Ticks::every(Duration::from_secs(seconds)));
+    run(builder, metrics, rules, table, every)
+}
+
+/// Until the captures end or a signal comes.
+fn run(
+    builder: Builder,
+    metrics: Option<SocketAddr>,
+    mut rules: Rulebook,
+    mut table: Table,
+    mut every: Option<Ticks>,
+) -> Result<(), Box<dyn Error>> {
+    let interrupt = Interrupt::catch()?;
+    let (asked, again) = (flag(SIGUSR1)?, flag(SIGHUP)?);
+    let runtime = builder.start()?;
+    let server = metrics
+        .map(|address| mosaic::metrics::serve(address, runtime.watch()))
+        .transpose()?;
+    if let Some(server) = &server {
+        eprintln!("firewall: metrics at http://{}/metrics", server.address());
+    }
+    let mut look = Ticks::every(LOOK_EVERY);
+    runtime.drive(|runtime| {
+        table.take_in();
+        if again.swap(false, Ordering::Relaxed) || look.is_due() && rules.have_changed() {
+            rules.read_again();
+        }
+        let due = every.as_mut().is_some_and(Ticks::is_due);
+        if asked.swap(false, Ordering::Relaxed) || due {
+            table.print(&rules);
+        }
+        if interrupt.is_asked() {
+            runtime.stop();
+        }
+    });
+    let report = runtime.wait()?;
+    table.take_in();
+    table.print(&rules);
+    Ok(report.into_result()?)
+}
+
+fn flag(signal: i32) -> std::io::Result<Arc<AtomicBool>> {
+    let flag = Arc::default();
+    signal_hook::flag::register(signal, Arc::clone(&flag))?;
+    Ok(flag)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Action {
+    Accept,
+    Drop,
+}
+
+/// One line.
+#[derive(Debug)]
+struct Rule {
+    name: RuleName,
+    action: Action,
+    /// `None` matches everything, as below.
+    proto: Option<Proto>,
+    from: Option<IpNet>,
+    to: Option<IpNet>,
+    from_ports: RangeInclusive<u16>,
+    to_ports: RangeInclusive<u16>,
+}
+
+const ALL_PORTS: RangeInclusive<u16> = 0..=u16::MAX;
+
+impl Rule {
+    /// From a line without its comment.
+    fn parse(line: &str, names: &mut Names) -> Result<Self, String> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let name = names.of(&words.join(" "));
+        let mut words = words.into_iter();
+        let action = match words.next() {
+            Some("ACCEPT") => Action::Accept,
+            Some("DROP") => Action::Drop,
+            other => {
+                let other = other.unwrap_or_default();
+                return Err(format!("{other} is no action: ACCEPT or DROP"));
+            }
+        };
+        // `any` is a protocol only where two addresses follow.
+        let before_ports = words.clone().take_while(|word| !word.contains("port:"));
+        let proto = if before_ports.count() > 2 {
+            words.next().map_or(Ok(None), proto_of)?
+        } else {
+            None
+        };
+        let mut network = |what: &str| {
+            let word = words
+                .next()
+                .ok_or_else(|| format!("where it {what} is missing"))?;
+            network_of(word)
+        };
+        let mut rule = Self {
+            name,
+            action,
+            proto,
+            from: network("comes from")?,
+            to: network("goes to")?,
+            from_ports: ALL_PORTS,
+            to_ports: ALL_PORTS,
+        };
+        for word in words {
+            match word.split_once(':') {
+                Some(("sport", ports)) => rule.from_ports = ports_of(ports)?,
+                Some(("dport", ports)) => rule.to_ports = ports_of(ports)?,
+                _ => return Err(format!("{word} is neither sport:PORTS nor dport:PORTS")),
+            }
+        }
+        let has_ports = rule.from_ports != ALL_PORTS || rule.to_ports != ALL_PORTS;
+        if has_ports
+            && !matches!(
+                rule.proto,
+                None | Some(Proto::TCP | Proto::UDP | Proto::SCTP)
+            )
+        {
+            return Err("this protocol has no ports".into());
+        }
+        Ok(rule)
+    }
+
+    fn matches(&self, proto: Proto, from: Endpoint, to: Endpoint) -> bool {
+        let within = |network: Option<IpNet>, addr: IpAddr| {
+            network.is_none_or(|network| network.contains(&addr))
+        };
+        self.proto.is_none_or(|wanted| wanted == proto)
+            && within(self.from, from.addr)
+            && within(self.to, to.addr)
+            && self.from_ports.contains(&from.port)
+            && self.to_ports.contains(&to.port)
+    }
+}
+
+fn proto_of(word: &str) -> Result<Option<Proto>, String> {
+    Ok(Some(match word {
+        "any" => return Ok(None),
+        "tcp" => Proto::TCP,
+        "udp" => Proto::UDP,
+        "icmp" => Proto::ICMP,
+        "icmpv6" => Proto::ICMPV6,
+        "sctp" => Proto::SCTP,
+        number => Proto(
+            number
+                .parse()
+                .map_err(|_| format!("{number} is no protocol"))?,
+        ),
+    }))
+}
+
+fn network_of(word: &str) -> Result<Option<IpNet>, String> {
+    if word == "any" {
+        return Ok(None);
+    }
+    let network = word
+        .parse()
+        .or_else(|_| word.parse::<IpAddr>().map(IpNet::from));
+    network
+        .map(Some)
+        .map_err(|_| format!("{word} is neither an address nor a network"))
+}
+
+fn ports_of(word: &str) -> Result<RangeInclusive<u16>, String> {
+    let (first, last) = word.split_once('-').unwrap_or((word, word));
+    match (first.parse(), last.parse()) {
+        (Ok(first), Ok(last)) if first <= last => Ok(first..=last),
+        _ => Err(format!("{word} is neither a port nor a range of ports")),
+    }
+}
+
+/// A rule by its text, so that figures outlast changes of the file around it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+struct RuleName(u32);
+
+#[derive(Default)]
+struct Names {
+    texts: Vec<String>,
+    numbers: HashMap<String, u32>,
+}
+
+impl Names {
+    fn of(&mut self, text: &str) -> RuleName {
+        if let Some(number) = self.numbers.get(text) {
+            return RuleName(*number);
+        }
+        let number = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
+        self.texts.push(text.to_owned());
+        self.numbers.insert(text.to_owned(), number);
+        RuleName(number)
+    }
+
+    fn text(&self, name: RuleName) -> &str {
+        self.texts.get(name.0 as usize).map_or("", String::as_str)
+    }
+}
+
+/// The rules of a file, in its order.
+#[derive(Debug)]
+struct RuleSet {
+    rules: Vec<Rule>,
+    /// Tells one reading from another.
+    version: u64,
+}
+
+impl RuleSet {
+    fn parse(text: &str, names: &mut Names, version: u64) -> Result<Self, String> {
+        let mut rules = Vec::new();
+        for (line, number) in text.lines().zip(1..) {
+            let line = line.split('#').next().unwrap_or_default();
+            if line.trim().is_empty() {
+                continue;
+            }
+            if rules.len() == RULES_MAX {
+                return Err(format!("{number}: more than {RULES_MAX} rules"));
+            }
+            rules.push(Rule::parse(line, names).map_err(|error| format!("{number}: {error}"))?);
+        }
+        Ok(Self { rules, version })
+    }
+
+    /// The first rule that matches.
+    fn decide(&self, flow: &FlowContext<'_>) -> Option<&Rule> {
+        let [from, to] = Side::BOTH.map(|side| flow.endpoint(side));
+        let proto = flow.proto();
+        self.rules.iter().find(|rule| rule.matches(proto, from, to))
+    }
+}
+
+/// The rules in force, and where they come from.
+struct Rulebook {
+    in_force: Arc<ArcSwap<RuleSet>>,
+    names: Names,
+    /// `None`: they are built in.
+    path: Option<PathBuf>,
+    /// What the file looked like when it was read, and when it was last looked at.
+    read: Option<Looks>,
+    seen: Option<Looks>,
+}
+
+/// What changes when a file does: inode, length, and time of the last change.
+type Looks = (u64, u64, i64, i64);
+
+fn looks(path: &Path) -> Option<Looks> {
+    let about = fs::metadata(path).ok()?;
+    Some((about.ino(), about.len(), about.mtime(), about.mtime_nsec()))
+}
+
+impl Rulebook {
+    fn open(path: Option<PathBuf>) -> Result<Self, String> {
+        let mut book = Self {
+            in_force: Arc::new(ArcSwap::from_pointee(RuleSet {
+                rules: Vec::new(),
+                version: 0,
+            })),
+            names: Names::default(),
+            read: path.as_deref().and_then(looks),
+            seen: None,
+            path,
+        };
+        book.read_file()?;
+        Ok(book)
+    }
+
+    /// Puts in force what the file says.
+    fn read_file(&mut self) -> Result<(), String> {
+        let version = self.in_force.load().version + 1;
+        let rules = match &self.path {
+            None => RuleSet::parse(RULES, &mut self.names, version)?,
+            Some(path) => {
+                self.read = looks(path);
+                let text = fs::read_to_string(path).map_err(|error| error.to_string());
+                text.and_then(|text| RuleSet::parse(&text, &mut self.names, version))
+                    .map_err(|error| format!("{}:{error}", path.display()))?
+            }
+        };
+        self.in_force.store(Arc::new(rules));
+        Ok(())
+    }
+
+    /// Whether the file is another than the one that was read, and changes no more: it looks as it did the last time.
+    fn have_changed(&mut self) -> bool {
+        let now = self.path.as_deref().and_then(looks);
+        let is_settled = now == self.seen;
+        self.seen = now;
+        is_settled && now.is_some() && now != self.read
+    }
+
+    fn read_again(&mut self) {
+        match self.read_file() {
+            Ok(()) => eprintln!(
+                "firewall: {} rules in force",
+                self.in_force.load().rules.len()
+            ),
+            Err(error) => eprintln!("firewall: {error}; the rules of before stay in force"),
+        }
+    }
+}
+
+/// What a rule has decided.
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    flows: u64,
+    packets: u64,
+    bytes: u64,
+}
+
+/// By rule; `None` where no rule matched.
+type Ledger = HashMap<Option<RuleName>, Counts>;
+
+/// One on each shard.
+struct Firewall {
+    rules: arc_swap::Cache<Arc<ArcSwap<RuleSet>>, Arc<RuleSet>>,
+    /// What was counted since it was last told.
+    ledger: Ledger,
+    ledgers: Sender<Ledger>,
+}
+
+/// What was decided about a flow.
+#[derive(Default)]
+struct Decided {
+    /// The version of the rules that decided; `None` before the first packet.
+    version: Option<u64>,
+    by: Option<RuleName>,
+}
+
+impl Actor for Firewall {
+    type Flow = Decided;
+
+    fn start(&mut self, shard: &mut ShardContext<'_>) -> Result<(), StartError> {
+        shard.monitor_stream(None).packets(Hook::Send).open()?;
+        shard.set_timer_every(TELL_EVERY)?;
+        Ok(())
+    }
+
+    fn on_packet(
+        &mut self,
+        decided: &mut Decided,
+        flow: &mut FlowContext<'_>,
+        _: &PacketView<'_>,
+        _: Hook,
+    ) -> Verdict {
+        let rules = self.rules.load();
+        if decided.version == Some(rules.version) {
+            // Of what was accepted nothing is heard any more.
+            return Verdict::Drop;
+        }
+        let rule = rules.decide(flow);
+        let by = rule.map(|rule| rule.name);
+        if decided.version.is_none() || decided.by != by {
+            self.ledger.entry(by).or_default().flows += 1;
+        }
+        *decided = Decided {
+            version: Some(rules.version),
+            by,
+        };
+        match rule.map(|rule| rule.action) {
+            None | Some(Action::Accept) => {
+                flow.stop();
+                Verdict::Forward
+            }
+            Some(Action::Drop) => Verdict::Drop,
+        }
+    }
+
+    fn on_removed(&mut self, decided: &mut Decided, flow: &mut FlowContext<'_>) {
+        let sides = flow.summary().sides;
+        let counts = self.ledger.entry(decided.by).or_default();
+        counts.packets += sides.iter().map(|side| side.packets).sum::<u64>();
+        counts.bytes += sides.iter().map(|side| side.ip_bytes).sum::<u64>();
+    }
+
+    fn on_shard_timer(&mut self, _: &mut ShardContext<'_>, _: TimerId) {
+        self.tell();
+    }
+
+    fn finish(&mut self) {
+        self.tell();
+    }
+}
+
+impl Firewall {
+    fn tell(&mut self) {
+        if !self.ledger.is_empty() {
+            // Nobody listens only where the program is about to end.
+            let _ = self.ledgers.send(std::mem::take(&mut self.ledger));
+        }
+    }
+}
+
+/// The figures of all shards together.
+struct Table {
+    counts: Ledger,
+    ledgers: Receiver<Ledger>,
+}
+
+impl Table {
+    fn take_in(&mut self) {
+        for (name, more) in self.ledgers.try_iter().flatten() {
+            let counts = self.counts.entry(name).or_default();
+            counts.flows += more.flows;
+            counts.packets += more.packets;
+            counts.bytes += more.bytes;
+        }
+    }
+
+    /// The rules in force with their figures, then those that were before.
+    fn print(&self, book: &Rulebook) {
+        println!(
+            "{:>5} {:>9} {:>11} {:>15}  rule",
+            "rule", "flows", "packets", "bytes"
+        );
+        let in_force: Vec<RuleName> = book
+            .in_force
+            .load()
+            .rules
+            .iter()
+            .map(|rule| rule.name)
+            .collect();
+        for (name, number) in in_force.iter().zip(1..) {
+            self.print_line(Some(*name), &format!("{number}"), book.names.text(*name));
+        }
+        self.print_line(None, "", "ACCEPT what no rule matches");
+        let mut gone: Vec<RuleName> = self.counts.keys().flatten().copied().collect();
+        gone.retain(|name| !in_force.contains(name));
+        gone.sort_unstable();
+        for name in gone {
+            self.print_line(Some(name), "gone", book.names.text(name));
+        }
+    }
+
+    fn print_line(&self, name: Option<RuleName>, number: &str, text: &str) {
+        let Counts {
+            flows,
+            packets,
+            bytes,
+        } = self.counts.get(&name).copied().unwrap_or_default();
+        println!("{number:>5} {flows:>9} {packets:>11} {bytes:>15}  {text}");
+    }
+}
+
+/// Something that is due again and again.
+struct Ticks {
+    every: Duration,
+    last: Instant,
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "files and tables go by the clock on the wall"
+)]
+impl Ticks {
+    fn every(every: Duration) -> Self {
+        Self {
+            every,
+            last: Instant::now(),
+        }
+    }
+
+    fn is_due(&mut self) -> bool {
+        let is_due = self.last.elapsed() >= self.every;
+        if is_due {
+            self.last = Instant::now();
+        }
+        is_due
+    }
+}
