@@ -22,7 +22,7 @@ use std::thread;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use mosaic_engine::event::EventSet;
+use mosaic_engine::event::{EventSet, Filter};
 use mosaic_engine::flow::rss::Owners;
 use mosaic_engine::shard::{Profile, ShardConfig};
 use mosaic_engine::wire::{Buffer, Ingress, Parsed, WireConfig};
@@ -33,7 +33,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::config::Plan;
 use crate::config::words::{self, Checksums};
-use load::{Counter, Load, Reader, SharedTally, Tally};
+use load::{Counter, Idle, Load, Reader, SharedTally, Tally};
 use report::{Report, ShardReport, Spread, nanos_each, per_second};
 
 /// Measure how fast shards are
@@ -75,6 +75,10 @@ struct ReplayArgs {
     /// byte as well; window:BYTES: read, keep the last BYTES of each side, and look back into them.
     #[arg(long, value_name = "ACTOR", default_value_t = Load::Read)]
     actor: Load,
+
+    /// Watch only flows that pass this pcap-filter expression (asked on the packet that opens a flow)
+    #[arg(long, value_name = "EXPRESSION", value_parser = crate::filter::flows)]
+    filter: Option<Filter>,
 
     /// What is done about IPv4, TCP and UDP checksums
     #[arg(long, value_enum, value_name = "POLICY", default_value_t = Checksums::Ignore)]
@@ -153,6 +157,7 @@ struct Bench {
     wire: WireConfig,
     shard: ShardConfig,
     load: Load,
+    filter: Option<Filter>,
     /// The core of each shard; empty where there are fewer cores than shards.
     cores: Vec<usize>,
 }
@@ -204,13 +209,14 @@ impl Bench {
             wire,
             shard,
             load: args.actor,
+            filter: args.filter.clone(),
             cores,
         })
     }
 
     /// Runs every shard over its frames, all at the same time.
     fn repeat(&mut self) -> Result<Repeat, BenchError> {
-        let (load, cores) = (self.load, &self.cores);
+        let cores = &self.cores;
         let memory_before = resident_bytes();
         let phase = Barrier::new(self.ports.len() + 1);
         thread::scope(|scope| {
@@ -222,8 +228,13 @@ impl Bench {
                         shard: number,
                         ..self.shard.clone()
                     };
+                    let total = SharedTally::default();
+                    let actors = actors(self.load, self.filter.as_ref(), &total);
                     let (wire, phase) = (self.wire.clone(), &phase);
-                    scope.spawn(move || run_shard(port, wire, config, load, core, phase))
+                    scope.spawn(move || {
+                        let make = || LocalShard::new(wire, config, &actors, OnPanic::Forward);
+                        run_shard(port, make, &total, core, phase)
+                    })
                 })
                 .collect();
             phase.wait(); // every shard is made
@@ -373,17 +384,15 @@ fn deal_out(
 /// The thread of one shard. `phase` is passed three times whatever happens, so that nobody waits for a shard that failed.
 fn run_shard(
     port: &mut MemoryPort,
-    wire: WireConfig,
-    config: ShardConfig,
-    load: Load,
+    make: impl FnOnce() -> Result<LocalShard, RuntimeError>,
+    total: &SharedTally,
     core: Option<usize>,
     phase: &Barrier,
 ) -> Result<Outcome, BenchError> {
     if let Some(core) = core {
         pin(core);
     }
-    let total = SharedTally::default();
-    let made = LocalShard::new(wire, config, &actors(load, &total), OnPanic::Forward);
+    let made = make();
     phase.wait();
     let driven = made.map_err(BenchError::from).and_then(|mut shard| {
         let (cpu, wall) = drive(&mut shard, port)?;
@@ -402,7 +411,7 @@ fn run_shard(
     phase.wait();
     let (mut shard, mut outcome) = driven?;
     shard.finish();
-    outcome.tally = load::read(&total);
+    outcome.tally = load::read(total);
     Ok(outcome)
 }
 
@@ -417,19 +426,20 @@ fn drive(shard: &mut LocalShard, port: &mut MemoryPort) -> Result<(Duration, Dur
     Ok((clock::thread_cpu_time() - cpu, clock::monotonic() - wall))
 }
 
-fn actors(load: Load, total: &SharedTally) -> Vec<ActorSpec> {
-    let total = Arc::clone(total);
-    match load {
-        Load::None => Vec::new(),
-        Load::Count => vec![ActorSpec::new("count", move |_| {
-            Counter::new(Arc::clone(&total))
-        })],
-        Load::Read | Load::Touch | Load::Window(_) => {
-            vec![ActorSpec::new("read", move |_| {
-                Reader::new(load, Arc::clone(&total))
-            })]
-        }
-    }
+fn actors(load: Load, filter: Option<&Filter>, total: &SharedTally) -> Vec<ActorSpec> {
+    let (filter, total) = (filter.cloned(), Arc::clone(total));
+    let actor = match load {
+        Load::None => ActorSpec::new("none", move |_| Idle {
+            filter: filter.clone(),
+        }),
+        Load::Count => ActorSpec::new("count", move |_| {
+            Counter::new(filter.clone(), Arc::clone(&total))
+        }),
+        Load::Read | Load::Touch | Load::Window(_) => ActorSpec::new("read", move |_| {
+            Reader::new(load, filter.clone(), Arc::clone(&total))
+        }),
+    };
+    vec![actor]
 }
 
 /// Cores this process may use. None where that cannot be told: then nothing is pinned.

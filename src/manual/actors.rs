@@ -69,6 +69,10 @@
 //!
 //! [`monitor_stream`](crate::prelude::ShardContext::monitor_stream) takes a filter, or none for all flows. The filter is
 //! asked once, on the packet that opens the flow, after all tunnels are taken off; from then on the flow is monitored or not.
+//! A flow that passes no filter is known by its key and grows old, and that is all: nothing of it is emulated, so that the
+//! shard's counters of streams and events, but those of its beginning and end, do not tell of it. Such a packet costs half
+//! as much ([`performance`](super::performance)), and such flows go first when the table is full. A shard
+//! without any monitor tracks every flow, for its counters.
 //! [`filter::flows`](crate::filter::flows) compiles the language that tcpdump uses. A monitor that asks for `NEW_DATA` is a
 //! *reader*: bytes it leaves are kept for it (see [`peeks`](super::peeks)). One that does not costs nothing for each byte.
 //!

@@ -16,13 +16,13 @@
 //!
 //! | `--actor` | does |
 //! |---|---|
-//! | `none` | nothing: flows are tracked and streams kept in order, nobody listens |
+//! | `none` | nothing: flows are monitored, tracked and kept in order, nobody listens |
 //! | `count` | counts events other than new data |
 //! | `read` | takes every byte through `peek`, and looks at lengths only |
 //! | `touch` | as `read`, and reads every byte |
 //! | `window:BYTES` | as `read`, retains the last BYTES of each side, and looks into them once for each `NewData` |
 //!
-//! Profile `record`, default bounds and timeouts, checksums ignored unless `--checksums verify`. `payload_bytes` is what the
+//! `--filter EXPRESSION` gives the actor's monitor a filter. Profile `record`, default bounds and timeouts, checksums ignored unless `--checksums verify`. `payload_bytes` is what the
 //! actor took. With several shards, frames are dealt out to the owners of their flows beforehand, as a network card does;
 //! processor time is summed over the shards.
 //!
@@ -74,6 +74,9 @@
 //! What churn waits for is memory: each of its connections touches the index, two lines of the hot part of its flow and two
 //! of the cold part, and six of its nine packets change the state of a connection. Both parts of a flow lie on the same page,
 //! and look-ups run 16 packets ahead of the processing: more would push each other out of the first level of cache.
+//!
+//! **Flows of no interest.** On churn with a filter that no flow passes (`--filter 'tcp port 9'`), a packet takes 49 % of what
+//! it takes with `--actor read` (medians of three alternating pairs).
 //!
 //! **Shards.** Frames dealt out beforehand, no reader: two shards give 1.95 times the packets a second of one on mixed and
 //! 1.98 times on churn (medians of five and three pairs; `mosaic bench replay FILE --shards 2`).

@@ -6,12 +6,12 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mosaic_engine::actor::{Actor, FlowContext, PeekError, ShardContext, StartError};
-use mosaic_engine::event::{Event, EventSet, Hook, Side};
+use mosaic_engine::event::{Event, EventSet, Filter, Hook, Side};
 
 /// Which work an actor does: `--actor`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Load {
-    /// No monitor: flows are tracked and streams kept in order, but nobody listens.
+    /// A monitor that asks for nothing: flows are tracked and streams kept in order, but nobody listens.
     None,
     /// Every event but those of new bytes is delivered, and counted.
     Count,
@@ -87,15 +87,31 @@ pub(crate) fn read(tally: &SharedTally) -> Tally {
     *tally.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Asks for nothing.
+pub(crate) struct Idle {
+    pub(crate) filter: Option<Filter>,
+}
+
+impl Actor for Idle {
+    type Flow = ();
+
+    fn start(&mut self, shard: &mut ShardContext<'_>) -> Result<(), StartError> {
+        shard.monitor_stream(self.filter.clone()).open()?;
+        Ok(())
+    }
+}
+
 /// Counts events.
 pub(crate) struct Counter {
+    filter: Option<Filter>,
     tally: Tally,
     total: SharedTally,
 }
 
 impl Counter {
-    pub(crate) fn new(total: SharedTally) -> Self {
+    pub(crate) fn new(filter: Option<Filter>, total: SharedTally) -> Self {
         Self {
+            filter,
             tally: Tally::default(),
             total,
         }
@@ -108,7 +124,10 @@ impl Actor for Counter {
     fn start(&mut self, shard: &mut ShardContext<'_>) -> Result<(), StartError> {
         // A subscriber to new bytes is a reader, for whom bytes are kept: that is another load.
         let events = EventSet::all() - EventSet::NEW_DATA - EventSet::LATE_DATA;
-        shard.monitor_stream(None).on(Hook::End, events).open()?;
+        shard
+            .monitor_stream(self.filter.clone())
+            .on(Hook::End, events)
+            .open()?;
         Ok(())
     }
 
@@ -123,6 +142,7 @@ impl Actor for Counter {
 
 /// Takes every byte of every stream.
 pub(crate) struct Reader {
+    filter: Option<Filter>,
     touch: bool,
     window: Option<u32>,
     tally: Tally,
@@ -133,13 +153,14 @@ pub(crate) struct Reader {
 
 impl Reader {
     /// A reader for one of the loads that read.
-    pub(crate) fn new(load: Load, total: SharedTally) -> Self {
+    pub(crate) fn new(load: Load, filter: Option<Filter>, total: SharedTally) -> Self {
         let window = if let Load::Window(bytes) = load {
             Some(bytes)
         } else {
             None
         };
         Self {
+            filter,
             touch: load == Load::Touch,
             window,
             tally: Tally::default(),
@@ -185,7 +206,7 @@ impl Actor for Reader {
 
     fn start(&mut self, shard: &mut ShardContext<'_>) -> Result<(), StartError> {
         shard
-            .monitor_stream(None)
+            .monitor_stream(self.filter.clone())
             .on(Hook::End, EventSet::NEW_DATA | EventSet::LATE_DATA)
             .retain(self.window.unwrap_or(0))
             .open()?;

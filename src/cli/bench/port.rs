@@ -139,7 +139,7 @@ pub(super) fn measure_all<P: Port>(
         ..WireConfig::default()
     };
     let tally = SharedTally::default();
-    let actors = super::actors(args.actor, &tally);
+    let actors = super::actors(args.actor, None, &tally);
     let config = ShardConfig {
         prefault: true,
         ..ShardConfig::default()

@@ -19,6 +19,8 @@ pub(crate) struct FlowTable {
     shift: u32,
     seeds: [u64; 4],
     flows: Vec<Flow>,
+    /// Places that were given out so far; those behind them were only put in place.
+    used: usize,
     free: Vec<u32>,
     flows_max: usize,
 }
@@ -46,6 +48,7 @@ impl FlowTable {
             shift: 32 - places.trailing_zeros(),
             seeds: [0, 1, 2, 3].map(|i| splitmix(seed.wrapping_add(i))),
             flows: Vec::with_capacity(flows_max),
+            used: 0,
             free: Vec::new(),
             flows_max,
         }
@@ -58,17 +61,16 @@ impl FlowTable {
             hot: Hot::fresh(FlowKey::default()),
             cold: Cold::fresh(),
         });
-        self.flows.clear();
     }
 
     /// Flows in the table.
     pub(crate) fn len(&self) -> usize {
-        self.flows.len() - self.free.len()
+        self.used - self.free.len()
     }
 
     /// Numbers below which every flow is.
     pub(crate) fn places(&self) -> u32 {
-        u32::try_from(self.flows.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.used).unwrap_or(u32::MAX)
     }
 
     /// Whether there is a flow of this number.
@@ -150,25 +152,47 @@ impl FlowTable {
     /// # Panics
     /// Where the table is full.
     pub(crate) fn insert(&mut self, hash: u64, hot: Hot, mut cold: Cold) -> u32 {
+        let number = self.take_place();
+        let place = &mut self.flows[number as usize];
+        cold.generation = place.cold.generation.wrapping_add(1);
+        *place = Flow { hot, cold };
+        self.enter(hash, number);
+        number
+    }
+
+    /// As [`insert`](Self::insert), for a flow whose cold part nobody will look at: that is left as it is.
+    ///
+    /// # Panics
+    /// Where the table is full.
+    pub(crate) fn insert_hot(&mut self, hash: u64, hot: Hot) -> u32 {
+        let number = self.take_place();
+        self.flows[number as usize].hot = hot;
+        self.enter(hash, number);
+        number
+    }
+
+    /// A place for a new flow.
+    fn take_place(&mut self) -> u32 {
         assert!(!self.is_full(), "the caller makes room");
-        let number = match self.free.pop() {
-            Some(number) => {
-                let place = &mut self.flows[number as usize];
-                cold.generation = place.cold.generation.wrapping_add(1);
-                *place = Flow { hot, cold };
-                number
+        self.free.pop().unwrap_or_else(|| {
+            if self.used == self.flows.len() {
+                self.flows.push(Flow {
+                    hot: Hot::fresh(FlowKey::default()),
+                    cold: Cold::fresh(),
+                });
             }
-            None => {
-                self.flows.push(Flow { hot, cold });
-                u32::try_from(self.flows.len() - 1).unwrap_or(u32::MAX)
-            }
-        };
+            self.used += 1;
+            u32::try_from(self.used - 1).unwrap_or(u32::MAX)
+        })
+    }
+
+    /// Writes a flow into the index.
+    fn enter(&mut self, hash: u64, number: u32) {
         let mut place = self.home(tag(hash));
         while self.index[place] != EMPTY {
             place = self.after(place);
         }
         self.index[place] = tag(hash) << 32 | u64::from(number + 1);
-        number
     }
 
     /// Takes flow `number` out.
@@ -248,7 +272,7 @@ impl FlowTable {
         let nth = usize::try_from(nth).unwrap_or(0);
         let number = match self.free.len().checked_sub(nth + 1) {
             Some(at) => self.free[at] as usize,
-            None => self.flows.len() + nth - self.free.len(),
+            None => self.used + nth - self.free.len(),
         };
         let flow = self.flows.as_ptr().wrapping_add(number).cast::<u8>();
         for line in 0..size_of::<Flow>() / 64 {
@@ -260,7 +284,7 @@ impl FlowTable {
     /// The flow with the smallest number from `from` on.
     pub(crate) fn first_from(&self, from: u32) -> Option<u32> {
         (from..)
-            .zip(self.flows.get(from as usize..)?)
+            .zip(self.flows.get(from as usize..self.used)?)
             .find(|(_, flow)| flow.hot.key != FlowKey::default())
             .map(|(number, _)| number)
     }

@@ -2,6 +2,7 @@
 
 use super::context::ClientBy;
 use super::monitors::{SetKey, members};
+use super::unwatched::UNWATCHED_CLASS;
 use super::{Run, Shard};
 use crate::actor::ActorId;
 use crate::event::{EndReason, Event, EventSet, Hook, Side};
@@ -42,7 +43,7 @@ impl Class {
         Self::Established,
     ];
 
-    fn of(hot: &Hot) -> Self {
+    pub(super) fn of(hot: &Hot) -> Self {
         if !hot.is_tcp() {
             Self::Datagram
         } else if hot.flags.contains(Flags::CLOSED) {
@@ -83,12 +84,15 @@ impl Shard {
         let Transport::Tcp { seq, .. } = packet.transport else {
             return false;
         };
+        if self.is_unwatched(number) {
+            return self.reopens_unwatched(number, packet, seq);
+        }
         let (hot, cold) = (self.table.hot(number), self.table.cold(number));
         let rare = cold.half(hot.side_of(packet.direction));
         rare.isn_known && rare.isn.0 != seq
     }
 
-    fn timeout_ns(&self, class: Class) -> Option<u64> {
+    pub(super) fn timeout_ns(&self, class: Class) -> Option<u64> {
         let timeouts = &self.config.timeouts;
         match class {
             Class::Opening => timeouts.opening_ns,
@@ -127,13 +131,16 @@ impl Shard {
         if self.table.is_full() {
             self.evict(run);
         }
+        let mask = self.matching_monitors(packet, run.bytes[i]);
         let (hot, mut cold) = first_state(packet);
+        let Some(mask) = mask else {
+            return Some(self.begin_unwatched(packet, hash, hot));
+        };
         cold.encapsulation =
             self.intern_encapsulation(&run.encapsulations[usize::from(packet.encapsulation)]);
-        cold.attached = self.matching_monitors(packet, run.bytes[i]);
+        cold.attached = mask;
         let class = Class::of(&hot);
         cold.class = class as u8;
-        let mask = cold.attached;
         let number = self.table.insert(hash, hot, cold);
         self.table.hot_mut(number).set = self.monitors.intern(SetKey::of(mask));
         self.classes.insert(class as usize, number);
@@ -154,12 +161,12 @@ impl Shard {
     }
 
     /// The monitors whose filter the opening packet passes, a bit each. A midstream flow passes also with its first packet
-    /// turned round, since nobody knows who opened it.
-    fn matching_monitors(&self, packet: &Packet, bytes: &[u8]) -> u16 {
+    /// turned round, since nobody knows who opened it. `None` where there are monitors and it passes none.
+    fn matching_monitors(&self, packet: &Packet, bytes: &[u8]) -> Option<u16> {
         let ip = &bytes[packet.ip_at as usize..];
         let guessed = !is_opening(packet);
         let mut turned = None;
-        let mut mask = 0;
+        let (mut mask, mut asked) = (0, false);
         for (id, monitor) in self.monitors.iter() {
             let passes = monitor.filter.as_ref().is_none_or(|filter| {
                 filter.matches(ip, packet.ip_len)
@@ -169,8 +176,9 @@ impl Shard {
                     }
             });
             mask |= u16::from(passes) << id;
+            asked = true;
         }
-        mask
+        (mask != 0 || !asked).then_some(mask)
     }
 
     fn intern_encapsulation(&mut self, layers: &Encapsulation) -> u16 {
@@ -221,7 +229,7 @@ impl Shard {
 
     /// Has the wheel look at a flow that was used at `clock` and has `timeout`, when that is over or earlier: after the
     /// shortest of all timeouts its state may be another. So nothing is to be done when the state changes.
-    fn watch(&mut self, number: u32, clock: Timestamp, timeout: Option<u64>) {
+    pub(super) fn watch(&mut self, number: u32, clock: Timestamp, timeout: Option<u64>) {
         if self.timeout_min_ns == u64::MAX {
             return;
         }
@@ -231,11 +239,12 @@ impl Shard {
         self.wheel.set(number, due.min(look));
     }
 
-    /// Makes room in a full table: of the least valuable flows, one that has been there for long goes.
+    /// Makes room in a full table: of the least valuable flows, one that has been there for long goes; first those that
+    /// nobody watches.
     fn evict(&mut self, run: &mut Run<'_>) {
-        let victim = Class::ALL
-            .into_iter()
-            .find_map(|class| self.classes.victim(class as usize));
+        let victim = core::iter::once(UNWATCHED_CLASS)
+            .chain(Class::ALL.into_iter().map(|class| class as usize))
+            .find_map(|class| self.classes.victim(class));
         if let Some(number) = victim {
             self.counters.flows_evicted += 1;
             self.counters.bounds_hit += 1;
@@ -262,6 +271,9 @@ impl Shard {
 
     /// Ends a flow, if it has not ended by itself, tells those concerned, and takes it out of the table.
     pub(super) fn remove(&mut self, run: &mut Run<'_>, number: u32, reason: EndReason) {
+        if self.is_unwatched(number) {
+            return self.remove_unwatched(number, reason);
+        }
         let (hot, cold) = self.table.both_mut(number);
         if !hot.flags.contains(Flags::CLOSED) {
             hot.flags.insert(Flags::CLOSED | Flags::CAREFUL);
@@ -313,7 +325,7 @@ impl Shard {
 
 /// Whether a packet is a SYN without ACK.
 #[inline]
-fn is_opening(packet: &Packet) -> bool {
+pub(super) fn is_opening(packet: &Packet) -> bool {
     matches!(packet.transport, Transport::Tcp { flags, .. } if flags.intersection(TcpFlags::SYN | TcpFlags::ACK) == TcpFlags::SYN)
 }
 

@@ -16,6 +16,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 pub mod timers;
+mod unwatched;
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -300,7 +301,7 @@ impl Shard {
         ];
         let mut table = FlowTable::new(config.flows_max, config.hash_seed);
         let mut wheel = Wheel::new(config.flows_max);
-        let classes = Classes::new(lifecycle::Class::COUNT, config.flows_max);
+        let classes = Classes::new(unwatched::UNWATCHED_CLASS + 1, config.flows_max);
         if config.prefault {
             table.prefault();
             wheel.prefault();
@@ -406,8 +407,11 @@ impl Shard {
     /// Fetches what a packet that is not ordinary will touch besides the hot part of its flow.
     #[inline]
     fn prefetch_rare(&self, packet: &Packet, number: u32) {
-        let changes_class = begins_or_ends(packet);
         let hot = self.table.hot(number);
+        if hot.set == monitors::UNWATCHED {
+            return;
+        }
+        let changes_class = begins_or_ends(packet);
         if changes_class || !hot.is_ordinary() {
             self.table.prefetch_cold(number);
         }
@@ -499,6 +503,9 @@ impl Shard {
             },
         };
         let side = self.count(number, packet);
+        if self.is_unwatched(number) {
+            return self.handle_unwatched(number, side, packet);
+        }
         match packet.transport {
             Transport::Tcp { .. } => {
                 self.counters.payload_bytes += u64::from(packet.payload_len);

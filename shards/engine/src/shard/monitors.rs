@@ -122,9 +122,16 @@ pub struct Monitors {
     /// Slots in the order in which their monitors were opened, and whether that is ascending.
     order: ArrayVec<u8, MONITORS>,
     in_order: bool,
-    /// The empty set first.
+    /// The set of flows that nobody watches first, the empty one of flows that everybody has stopped watching second.
     sets: Vec<Set>,
 }
+
+/// The set of flows whose first packet passed the filter of no monitor: of these only the [`Hot`](crate::flow::entry::Hot)
+/// part is kept. No other flow has it.
+pub(crate) const UNWATCHED: u16 = 0;
+
+/// Sets that are never given back.
+const FIXED_SETS: usize = 2;
 
 impl Monitors {
     pub(crate) fn new(shard: u16) -> Self {
@@ -136,7 +143,7 @@ impl Monitors {
             closed: 0,
             order: ArrayVec::new(),
             in_order: true,
-            sets: alloc::vec![Set::default()],
+            sets: alloc::vec![Set::default(); FIXED_SETS],
         }
     }
 
@@ -254,7 +261,7 @@ impl Monitors {
             // As many as there are slots at most, since each comes here once for each time it was opened.
             let _ = self.free.try_push(slot);
         }
-        for set in self.sets.iter_mut().skip(1) {
+        for set in self.sets.iter_mut().skip(FIXED_SETS) {
             set.free |= !set.seen;
         }
     }
@@ -297,10 +304,10 @@ impl Monitors {
     /// The set of this key.
     pub(crate) fn intern(&mut self, key: SetKey) -> u16 {
         // In practice a handful, and the empty and the full one first.
-        let known = self
-            .sets
-            .iter()
-            .position(|set| set.key() == key && !set.free);
+        let known = (UNWATCHED + 1..)
+            .zip(&self.sets[usize::from(UNWATCHED) + 1..])
+            .find(|(_, set)| set.key() == key && !set.free)
+            .map(|(at, _)| usize::from(at));
         let at = match known {
             Some(at) => at,
             None => {
@@ -463,7 +470,7 @@ mod tests {
         );
         assert_eq!(monitors.intern(SetKey::of(0b101)), a);
         assert_ne!(a, b);
-        assert_eq!(monitors.intern(SetKey::of(0)), 0);
+        assert_eq!(monitors.intern(SetKey::of(0)), 1);
         assert_eq!(monitors.set(a).readers, [0b101; 2]);
         assert_eq!(
             members(0b1001_0000_0000_0010).collect::<Vec<_>>(),

@@ -42,7 +42,7 @@ impl Shard {
         let places = self.table.places();
         let to = places.min(self.forget_from.saturating_add(FORGET_MAX));
         for number in self.forget_from..to {
-            if self.table.holds(number) {
+            if self.table.holds(number) && !self.is_unwatched(number) {
                 self.forget_in(run, number);
             }
         }

@@ -13,3 +13,4 @@ mod short_way;
 mod streams;
 mod timers;
 mod trace;
+mod unwatched;
