@@ -66,6 +66,10 @@ impl Shard {
 
     /// Takes a flow that nobody watches out of the table.
     pub(super) fn remove_unwatched(&mut self, number: u32, reason: EndReason) {
+        let was_open = !self.table.hot(number).flags.contains(Flags::CLOSED);
+        if reason == EndReason::Timeout && was_open {
+            self.count_event(Event::Timeout);
+        }
         self.count_event(Event::ConnEnd(reason));
         self.wheel.cancel(number);
         self.classes.remove(UNWATCHED_CLASS, number);
