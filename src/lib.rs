@@ -74,9 +74,9 @@ pub use mosaic_port as port;
 /// What an actor needs.
 pub mod prelude {
     pub use mosaic_engine::actor::{
-        Actor, Chunks, ClientBy, CloseError, FlowContext, FlowId, FlowSummary, Fragment, MonitorId,
-        OpenError, PacketView, PeekError, ShardContext, SideSummary, StartError, StreamInfo,
-        TimerError, TimerId,
+        Actor, Chunks, ClientBy, CloseError, EditError, FlowContext, FlowId, FlowSummary, Fragment,
+        MonitorId, OpenError, PacketEdit, PacketView, Part, PeekError, ShardContext, SideSummary,
+        StartError, StreamInfo, TimerError, TimerId,
     };
     pub use mosaic_engine::event::{
         EndReason, Event, EventSet, Filter, Hook, RetransmissionKind, Side, StreamError, Verdict,

@@ -5,7 +5,7 @@ use mosaic_engine::event::{Event, EventSet, Hook, Verdict};
 use mosaic_engine::flow::{FlowKey, IDLE_FLOW_BYTES, Proto, rss};
 use mosaic_engine::shard::{Shard, ShardConfig};
 use mosaic_engine::wire::{Buffer, Encapsulation, Packet, TcpFlags, Transport};
-use mosaic_port::Timestamp;
+use mosaic_port::{LinkType, Timestamp};
 
 const FLOWS: u32 = 1_000_000;
 
@@ -45,6 +45,7 @@ fn segment(flow: u32, step: u32) -> Packet {
         key,
         direction,
         buffer: Buffer::Frame(0),
+        link: LinkType::ETHERNET,
         encapsulation: 0,
         rss: rss::hash(&key),
         timestamp: Timestamp::from_nanos(1),

@@ -125,7 +125,7 @@
 //! enough of a flow calls [`stop`](crate::prelude::FlowContext::stop) and hears nothing more of it but `on_removed`.
 //!
 //! `on_packet` answers with a [`Verdict`](crate::prelude::Verdict). Where mosaic stands in a wire ([`live`](super::live)), a
-//! packet goes on its way unless an actor says `Drop`: a drop by one is final, though the others still see the packet, and
+//! packet goes on its way unless an actor says `Drop` or `DropUnseen`: a drop by one is final, though the others still see the packet, and
 //! the emulated stacks advance all the same. A capture and a tap have nowhere to forward to; there a verdict changes
 //! nothing. This firewall lets nobody talk to telnet:
 //!
@@ -149,6 +149,45 @@
 //! }
 //! # let _ = |plan: &str| Runtime::builder().config_file(plan)?.actor("no-telnet", |_shard| NoTelnet).run();
 //! ```
+//!
+//! `DropUnseen` says more: at [`Hook::Send`](crate::prelude::Hook::Send) the emulated receiver never sees the packet, so that its
+//! bytes join no stream. [`block`](crate::prelude::FlowContext::block) drops everything of a flow from the next packet on, at little
+//! cost.
+//!
+//! # Changing packets
+//!
+//! At `Send` and `Receive`, [`edit`](crate::prelude::FlowContext::edit) lends a copy of the packet to be changed: payload of the same
+//! length, addresses and ports, flags, TTL and others, or any bytes of a header that leave its layout as it is. Checksums
+//! follow each change; one that was wrong stays wrong. What is changed at `Send` is what the receiver sees and the stream holds; what
+//! is changed at `Receive` only goes on its way:
+//!
+//! ```
+//! use mosaic::prelude::*;
+//!
+//! /// Marks web traffic for the routers behind (DSCP 18: AF21).
+//! struct Mark;
+//!
+//! impl Actor for Mark {
+//!     type Flow = ();
+//!
+//!     fn start(&mut self, shard: &mut ShardContext<'_>) -> Result<(), StartError> {
+//!         let web = mosaic::filter::flows("tcp port 443")?;
+//!         shard.monitor_stream(Some(web)).packets(Hook::Receive).open()?;
+//!         Ok(())
+//!     }
+//!
+//!     fn on_packet(&mut self, (): &mut (), flow: &mut FlowContext<'_>, _: &PacketView<'_>, _: Hook) -> Verdict {
+//!         if let Ok(mut edit) = flow.edit() {
+//!             let (_, ecn) = edit.traffic_class();
+//!             let _ = edit.set_traffic_class(18, ecn);
+//!         }
+//!         Verdict::Forward
+//!     }
+//! }
+//! ```
+//!
+//! A burst has room for a bounded number of changes ([`EditError::NoRoom`](crate::prelude::EditError::NoRoom)), and packets that
+//! came in fragments are not changed, since their first fragments are gone.
 //!
 //! Callbacks run in the packet's path: they must not block. Send what takes long to a thread of your own.
 //!

@@ -234,7 +234,7 @@ pub const METRICS: &[Metric] = &[
     ),
     counter(
         "mosaic_forwarded_frames_total",
-        "Frames that came in on a wire and left on its other side.",
+        "Frames that left a wire: those that came in on its other side, and those that actors made.",
         |s| s.wire.forwarded,
     ),
     counter(
@@ -243,6 +243,11 @@ pub const METRICS: &[Metric] = &[
         |s| s.wire.forwarded_bytes,
     )
     .bytes(),
+    counter(
+        "mosaic_injected_frames_total",
+        "Frames that actors made, to be sent besides those that came in; among the forwarded ones, or dropped for lack of room.",
+        |s| s.wire.injected,
+    ),
     counter(
         "mosaic_bypassed_frames_total",
         "Frames that were to pass a wire without an actor having decided.",
@@ -256,7 +261,7 @@ pub const METRICS: &[Metric] = &[
     counter_by(
         "reason",
         "mosaic_wire_dropped_frames_total",
-        "Frames that came in on a wire and did not leave it.",
+        "Frames that came in on a wire, or that actors made, and that did not leave it.",
         |s, each| {
             each("verdict", s.wire.dropped_verdict);
             each("not_analysed", s.wire.dropped_refused);

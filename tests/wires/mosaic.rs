@@ -208,10 +208,12 @@ impl Metrics {
         self.sum("mosaic_wire_dropped_frames_total", &[&reason])
     }
 
-    /// What the books of the wire lack: received = forwarded + dropped.
+    /// What the books of the wire lack: received + injected = forwarded + dropped.
     pub(crate) fn unaccounted(&self) -> f64 {
         let all = |name| self.sum(name, &[]);
-        all("mosaic_received_frames_total") + all("mosaic_unseen_frames_total")
+        all("mosaic_received_frames_total")
+            + all("mosaic_unseen_frames_total")
+            + all("mosaic_injected_frames_total")
             - all("mosaic_forwarded_frames_total")
             - all("mosaic_wire_dropped_frames_total")
     }

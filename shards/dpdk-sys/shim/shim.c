@@ -576,6 +576,60 @@ void mosaic_copy_out(const struct rte_mbuf *mbuf, uint8_t *to, uint32_t len)
 	}
 }
 
+static uint32_t room_of(const struct rte_mbuf *segment)
+{
+	return (uint32_t)segment->buf_len - segment->data_off;
+}
+
+int mosaic_frame_write(struct rte_mbuf *mbuf, const uint8_t *bytes, uint32_t len, struct mosaic_frame *frame)
+{
+	struct rte_mbuf *segment;
+	uint32_t room = 0, left = len;
+	uint16_t segments = 1;
+
+	for (segment = mbuf; segment; segment = segment->next) {
+		if (rte_mbuf_refcnt_read(segment) != 1 || !RTE_MBUF_DIRECT(segment))
+			return -EBUSY;
+		room += room_of(segment);
+	}
+	if (len > room)
+		return -ENOSPC;
+	for (segment = mbuf;; segment = segment->next, segments++) {
+		uint32_t part = RTE_MIN(left, room_of(segment));
+
+		memcpy(rte_pktmbuf_mtod(segment, uint8_t *), bytes, part);
+		segment->data_len = (uint16_t)part;
+		bytes += part;
+		left -= part;
+		if (left == 0)
+			break;
+	}
+	rte_pktmbuf_free(segment->next);
+	segment->next = NULL;
+	mbuf->nb_segs = segments;
+	mbuf->pkt_len = len;
+	frame->data = rte_pktmbuf_mtod(mbuf, const uint8_t *);
+	frame->len = len;
+	frame->segments = segments;
+	return 0;
+}
+
+struct rte_mbuf *mosaic_frame_new(struct rte_mempool *pool, const uint8_t *bytes, uint32_t len)
+{
+	struct rte_mbuf *mbuf = rte_pktmbuf_alloc(pool);
+	char *to;
+
+	if (!mbuf)
+		return NULL;
+	to = len <= UINT16_MAX ? rte_pktmbuf_append(mbuf, (uint16_t)len) : NULL;
+	if (!to) {
+		rte_pktmbuf_free(mbuf);
+		return NULL;
+	}
+	memcpy(to, bytes, len);
+	return mbuf;
+}
+
 /* Frees mbufs that are not NULL. Those of one segment that nobody else holds go back to their pool as they are: nothing
  * of them need be looked at. */
 static void free_all(struct rte_mbuf **mbufs, uint16_t count, uint32_t kind)

@@ -166,6 +166,11 @@ void mosaic_copy_out(const struct rte_mbuf *mbuf, uint8_t *to, uint32_t len);
 void mosaic_tx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, const struct mosaic_frame *frames,
                      uint16_t count, uint64_t forward, uint32_t kind, int linear, uint32_t patience,
                      struct mosaic_sent *sent);
+/* Puts `len` bytes in the place of a frame's; frees segments that it no longer needs, and adds none. Says where the frame is
+ * then. Negative, with nothing changed, where there is no room, or somebody else holds the buffer. */
+int mosaic_frame_write(struct rte_mbuf *mbuf, const uint8_t *bytes, uint32_t len, struct mosaic_frame *frame);
+/* A frame of one segment with these bytes. NULL where the pool has no buffer, or its buffers are shorter. */
+struct rte_mbuf *mosaic_frame_new(struct rte_mempool *pool, const uint8_t *bytes, uint32_t len);
 /* Frees `count` mbufs, of which `kind` says the same. */
 void mosaic_free_burst(struct rte_mbuf **mbufs, uint16_t count, uint32_t kind);
 

@@ -247,5 +247,12 @@ unsafe extern "C" {
         patience: u32,
         sent: *mut MosaicSent,
     );
+    pub fn mosaic_frame_write(
+        mbuf: *mut Mbuf,
+        bytes: *const u8,
+        len: u32,
+        frame: *mut MosaicFrame,
+    ) -> c_int;
+    pub fn mosaic_frame_new(pool: *mut Mempool, bytes: *const u8, len: u32) -> *mut Mbuf;
     pub fn mosaic_free_burst(mbufs: *mut *mut Mbuf, count: u16, kind: u32);
 }

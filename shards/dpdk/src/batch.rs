@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use arrayvec::ArrayVec;
 use mosaic_dpdk_sys as sys;
-use mosaic_port::{BURST_MAX, Batch, Frame, LinkType, Timestamp};
+use mosaic_port::{BURST_MAX, Batch, Extras, Frame, LinkType, Timestamp};
 
-use crate::port::Home;
+use crate::pool::Pool;
+use crate::port::{Home, Out};
+use crate::train::Train;
 
 /// What an empty slot holds: of a frame that was given away.
-const NOTHING: sys::MosaicFrame = sys::MosaicFrame {
+pub(crate) const NOTHING: sys::MosaicFrame = sys::MosaicFrame {
     data: std::ptr::dangling(),
     len: 0,
     segments: 0,
@@ -185,6 +187,48 @@ impl MbufBatch {
         sent
     }
 
+    /// The same, and sends frames of `extras`, from `pool`, in their places: those that go on with it out of `out`, those that
+    /// go back out of `back`.
+    pub(crate) fn send_with(
+        &mut self,
+        (out, back): (Out, Out),
+        forward: u64,
+        extras: &Extras,
+        pool: &Pool,
+        patience: u32,
+    ) -> sys::MosaicSent {
+        let kind = self.kind | sys::SPECIAL;
+        let len = usize::from(self.take_len());
+        let mut trains = [out, back].map(|way| Train::new(way, kind, patience));
+        let mut unsent = Train::new(out, kind, patience);
+        let mut no_room = 0;
+        for index in 0..len {
+            let mbuf = std::mem::replace(&mut self.mbufs[index], std::ptr::null_mut());
+            let frame = std::mem::replace(&mut self.frames[index], NOTHING);
+            for (back, bytes) in extras.with(index, true) {
+                no_room += u32::from(!trains[usize::from(back)].add_new(pool, bytes));
+            }
+            if !mbuf.is_null() {
+                let train = if forward >> index & 1 != 0 {
+                    &mut trains[0]
+                } else {
+                    &mut unsent
+                };
+                // SAFETY: the buffer was the batch's, which has forgotten it.
+                unsafe { train.add(mbuf, frame) };
+            }
+            for (back, bytes) in extras.with(index, false) {
+                no_room += u32::from(!trains[usize::from(back)].add_new(pool, bytes));
+            }
+        }
+        unsent.free();
+        let [mut all, other] = trains.map(Train::send);
+        all.frames += other.frames;
+        all.bytes += other.bytes;
+        all.no_room += other.no_room + no_room;
+        all
+    }
+
     /// Empties the batch of everything but the buffers, which the caller takes care of; how many slots there were.
     #[inline]
     fn take_len(&mut self) -> u16 {
@@ -290,6 +334,34 @@ impl Batch for MbufBatch {
         }
         // SAFETY: as in `frame`, and the batch is borrowed mutably.
         Some(unsafe { std::slice::from_raw_parts_mut(frame.data.cast_mut(), frame.len as usize) })
+    }
+
+    fn replace(&mut self, index: usize, bytes: &[u8]) -> bool {
+        let (mbuf, frame) = (self.mbufs[index], &mut self.frames[..self.len][index]);
+        let Ok(len) = u32::try_from(bytes.len()) else {
+            return false;
+        };
+        if mbuf.is_null() {
+            return false;
+        }
+        let mut written = NOTHING;
+        // SAFETY: the buffer is the batch's alone, `bytes` has `len` bytes and does not lie in it, for the batch is borrowed
+        // mutably; `written` may be written.
+        if unsafe { sys::mosaic_frame_write(mbuf, bytes.as_ptr(), len, &mut written) } != 0 {
+            return false;
+        }
+        *frame = written;
+        let chained = &mut self.chained.frames;
+        if let Some(at) = chained.iter().position(|(of, _)| *of == index) {
+            if written.segments > 1 {
+                chained[at].1.clear();
+                chained[at].1.extend_from_slice(bytes);
+            } else {
+                let (_, bytes) = chained.swap_remove(at);
+                self.chained.spare.push(bytes);
+            }
+        }
+        true
     }
 
     #[inline]

@@ -204,6 +204,11 @@ impl Device {
         self.inner.can_multi_segs
     }
 
+    /// The pool of its buffers.
+    pub(crate) fn pool(&self) -> &Arc<Pool> {
+        &self.inner.pool
+    }
+
     /// Keeps the pools whose buffers `other` may hold until this device is closed, for it may hold them as well.
     pub(crate) fn keep_pools_of(&self, other: &Self) {
         let mut theirs = lock(&other.inner.foreign_pools).clone();

@@ -64,6 +64,7 @@ mod pool;
 mod port;
 mod rss;
 mod thread;
+mod train;
 
 pub use batch::{Checksum, FrameFacts, MbufBatch};
 pub use config::{DeviceConfig, EalConfig, Hugepages};

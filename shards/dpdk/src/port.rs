@@ -5,12 +5,14 @@ use std::marker::PhantomData;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use mosaic_port::{Batch, Port, PortError, PortFactory, Received, Sent};
+use mosaic_port::{Batch, Extras, Port, PortError, PortFactory, Received, Sent, Way};
 
 use crate::Device;
 use crate::batch::{BURST_MAX_U16, MbufBatch, QueueId};
 use crate::device::Claim;
+use crate::pool::Pool;
 use crate::thread::Registration;
+use crate::train::Train;
 
 /// How often a device that takes nothing is asked again before frames are dropped.
 const PATIENCE: u32 = 3;
@@ -82,13 +84,18 @@ pub struct DpdkFactory {
 struct Lane {
     rx: QueueId,
     out: Option<Out>,
+    /// Out of the device that it is received from.
+    back: Out,
+    /// Which of the port's pools has buffers for frames of its own.
+    pool: usize,
 }
 
+/// A queue to send to.
 #[derive(Clone, Copy, Debug)]
-struct Out {
-    tx: QueueId,
+pub(crate) struct Out {
+    pub(crate) tx: QueueId,
     /// Whether the device needs every frame in one segment.
-    linear: bool,
+    pub(crate) linear: bool,
 }
 
 impl DpdkFactory {
@@ -116,15 +123,20 @@ impl DpdkFactory {
                 interface,
             };
             // Queue pair `shard` of the other device is claimed as well, for it is received from.
-            let out = out.map(|out| Out {
+            let way = |device: &Device| Out {
                 tx: QueueId {
-                    port: out.number(),
+                    port: device.number(),
                     queue: shard,
                     interface,
                 },
-                linear: !out.can_multi_segs(),
+                linear: !device.can_multi_segs(),
+            };
+            self.lanes.push(Lane {
+                rx,
+                out: out.map(way),
+                back: way(device),
+                pool: self.devices.len(),
             });
-            self.lanes.push(Lane { rx, out });
         }
         self.devices.push(device.clone());
         Some(())
@@ -142,6 +154,11 @@ impl PortFactory for DpdkFactory {
         })?;
         Ok(DpdkPort {
             is_inline: self.lanes.iter().any(|lane| lane.out.is_some()),
+            pools: self
+                .devices
+                .iter()
+                .map(|device| Arc::clone(device.pool()))
+                .collect(),
             lanes: self.lanes.into(),
             next: 0,
             burst_max: self.burst_max,
@@ -169,11 +186,35 @@ pub struct DpdkPort {
     next: usize,
     burst_max: u16,
     is_inline: bool,
+    /// One a device.
+    pools: Box<[Arc<Pool>]>,
     home: Arc<Home>,
     _claims: Vec<Claim>,
     /// Dropped after everything that frees buffers.
     _registration: Registration,
     _stays: PhantomData<*const ()>,
+}
+
+impl DpdkPort {
+    /// Sends a frame that goes with none of a batch.
+    #[cold]
+    fn send_alone(&self, interface: u32, back: bool, bytes: &[u8], sent: &mut Sent) {
+        let lane = self
+            .lanes
+            .iter()
+            .find(|lane| lane.rx.interface == interface && lane.out.is_some());
+        let way = lane.and_then(|lane| Some((if back { lane.back } else { lane.out? }, lane.pool)));
+        let Some((way, pool)) = way else {
+            sent.no_room += 1;
+            return;
+        };
+        let mut train = Train::new(way, mosaic_dpdk_sys::SPECIAL, PATIENCE);
+        sent.no_room += u64::from(!train.add_new(&self.pools[pool], bytes));
+        let alone = train.send();
+        sent.frames += u64::from(alone.frames);
+        sent.bytes += alone.bytes;
+        sent.no_room += u64::from(alone.no_room);
+    }
 }
 
 impl Port for DpdkPort {
@@ -221,6 +262,40 @@ impl Port for DpdkPort {
             bytes: sent.bytes,
             no_room: sent.no_room.into(),
         }
+    }
+
+    fn tx_burst_with(&mut self, batch: &mut MbufBatch, forward: u64, extras: &Extras) -> Sent {
+        let lane = batch.lane();
+        let ways = self
+            .lanes
+            .get(lane)
+            .and_then(|lane| Some((lane.out?, lane.back, lane.pool)));
+        let with_frames = extras
+            .iter()
+            .filter(|(way, _)| matches!(way, Way::With { .. }))
+            .count();
+        let mut sent = match ways.filter(|_| !batch.is_empty() && batch.is_from(&self.home)) {
+            Some((out, back, pool)) => {
+                let sent =
+                    batch.send_with((out, back), forward, extras, &self.pools[pool], PATIENCE);
+                Sent {
+                    frames: sent.frames.into(),
+                    bytes: sent.bytes,
+                    no_room: sent.no_room.into(),
+                }
+            }
+            None => {
+                let mut sent = self.tx_burst(batch, forward);
+                sent.no_room += with_frames as u64;
+                sent
+            }
+        };
+        for (way, bytes) in extras.iter() {
+            if let Way::Interface { interface, back } = way {
+                self.send_alone(interface, back, bytes, &mut sent);
+            }
+        }
+        sent
     }
 
     fn is_inline(&self) -> bool {

@@ -70,6 +70,7 @@ fn segment(client: u32, seq: u32, flags: TcpFlags, payload: u32) -> Packet {
         key,
         direction,
         buffer: Buffer::Frame(0),
+        link: LinkType::ETHERNET,
         encapsulation: 0,
         rss: rss::hash(&key),
         timestamp: Timestamp::from_nanos(1),

@@ -192,6 +192,7 @@ impl<'a> ShardContext<'a> {
     }
 }
 
+pub use crate::shard::edit::{EditError, PacketEdit, Part};
 pub use crate::shard::facts::{Fragment, StreamInfo};
 pub use crate::shard::monitors::MonitorBuilder;
 pub use crate::shard::timers::{TimerError, TimerId};

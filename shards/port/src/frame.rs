@@ -54,6 +54,16 @@ pub trait Batch: Default + Send {
         None
     }
 
+    /// Puts `bytes`, of any length, in the place of frame `index`, for the time when it is sent. False, with nothing changed,
+    /// where there is no room for them or frames cannot be changed: captures.
+    ///
+    /// # Panics
+    /// Where `index >= len()`, as far as the kind of batch changes frames at all.
+    fn replace(&mut self, index: usize, bytes: &[u8]) -> bool {
+        let _ = (index, bytes);
+        false
+    }
+
     /// Sets the time of frames that came without one. Captures and devices with a clock of their own bring one.
     fn stamp(&mut self, now: Timestamp) {
         let _ = now;

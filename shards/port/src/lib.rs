@@ -6,6 +6,7 @@
 #![deny(unsafe_code)]
 
 pub mod capture;
+mod extras;
 mod frame;
 mod link;
 pub mod memory;
@@ -13,6 +14,7 @@ mod port;
 mod prefetch;
 mod time;
 
+pub use extras::{Extras, Way};
 pub use frame::{BURST_MAX, Batch, Frame};
 pub use link::LinkType;
 pub use port::{Port, PortError, PortFactory, Received, Sent};

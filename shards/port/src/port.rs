@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::Batch;
+use crate::{Batch, Extras};
 
 /// What a call of [`Port::rx_burst`] brought.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,6 +49,14 @@ pub trait Port {
         let _ = forward;
         batch.clear();
         Sent::default()
+    }
+
+    /// The same, and sends the frames in `extras`, each in its place. Those that go with a frame are sent whether or not that
+    /// frame is. What has no way out, or finds no room, counts as such.
+    fn tx_burst_with(&mut self, batch: &mut Self::Batch, forward: u64, extras: &Extras) -> Sent {
+        let mut sent = self.tx_burst(batch, forward);
+        sent.no_room += extras.len() as u64;
+        sent
     }
 
     /// Whether it forwards: true for ports that stand in a wire, false for captures and taps.

@@ -2,7 +2,7 @@
 
 use arrayvec::ArrayVec;
 use mosaic_engine::wire::{Buffer, Encapsulation, Packet, Parsed};
-use mosaic_port::{BURST_MAX, Batch};
+use mosaic_port::{BURST_MAX, Batch, Extras};
 
 /// What one burst has for one other shard: packets in the order of their frames, with everything they point to.
 ///
@@ -22,6 +22,8 @@ pub(crate) struct Bundle<B> {
     pub(crate) inline: bool,
     /// The frames that go on their way: frame `i` has bit `i`. Set by the shard that decided.
     pub(crate) forward: u64,
+    /// Frames to be sent besides.
+    pub(crate) extras: Extras,
     /// Memory of earlier datagrams, left with a burst in exchange for its own.
     spare: ArrayVec<Vec<u8>, SPARE_MAX>,
 }
@@ -81,6 +83,7 @@ impl<B: Batch> Bundle<B> {
         self.picks.clear();
         self.renamed.clear();
         self.forward = 0;
+        self.extras.clear();
     }
 
     /// The number here of encapsulation `old` of the burst. As in every burst, number 0 is the empty one.
@@ -170,6 +173,7 @@ pub(crate) mod tests {
             key,
             direction,
             buffer,
+            link: LinkType::RAW,
             encapsulation,
             rss: 0,
             timestamp: Timestamp::ZERO,

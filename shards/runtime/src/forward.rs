@@ -1,8 +1,9 @@
 //! What becomes of the frames of a burst that came in on a wire.
 
 use mosaic_engine::counters::Drops;
+use mosaic_engine::shard::{Injected, Route, Shard};
 use mosaic_engine::wire::{Packet, Parsed, finish_checksum};
-use mosaic_port::{BURST_MAX, Batch, Sent};
+use mosaic_port::{BURST_MAX, Batch, Extras, Sent, Way};
 
 /// Rules of a wire for frames that no actor decides about. A frame that actors decide about passes unless one of them
 /// says [`Verdict::Drop`](mosaic_engine::event::Verdict::Drop).
@@ -35,14 +36,16 @@ impl Default for WireRules {
 const _: () = assert!(Drops::NAMES.len() <= 32, "a bit a reason");
 
 /// What became of the frames of inline ports. At rest
-/// `received + unseen = forwarded + dropped_verdict + dropped_refused + dropped_overload + dropped_exit + dropped_no_room`.
+/// `received + unseen + injected = forwarded + dropped_verdict + dropped_refused + dropped_overload + dropped_exit + dropped_no_room`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct WireCounters {
     /// Frames received and looked at.
     pub received: u64,
     /// Frames received while nobody looked at them: the shard was ending, or lost.
     pub unseen: u64,
-    /// Frames that a port took for sending.
+    /// Frames that actors have made, to be sent besides.
+    pub injected: u64,
+    /// Frames that a port took for sending, injected ones included.
     pub forwarded: u64,
     /// Their bytes.
     pub forwarded_bytes: u64,
@@ -62,9 +65,9 @@ pub struct WireCounters {
 }
 
 impl WireCounters {
-    /// Whether every frame that came in left again or was counted as dropped; true at rest.
+    /// Whether every frame that came in or was injected left again or was counted as dropped; true at rest.
     pub fn is_balanced(&self) -> bool {
-        self.received + self.unseen == self.forwarded + self.dropped()
+        self.received + self.unseen + self.injected == self.forwarded + self.dropped()
     }
 
     /// Every frame that did not leave again.
@@ -76,10 +79,11 @@ impl WireCounters {
             + self.dropped_no_room
     }
 
-    fn fields(&mut self) -> [&mut u64; 10] {
+    fn fields(&mut self) -> [&mut u64; 11] {
         [
             &mut self.received,
             &mut self.unseen,
+            &mut self.injected,
             &mut self.forwarded,
             &mut self.forwarded_bytes,
             &mut self.bypassed,
@@ -121,6 +125,36 @@ impl WireCounters {
             .fold(0, |pass, (_, packet)| pass | 1 << packet.buffer.frame())
     }
 
+    /// Puts the frames that actors have changed into `batch`, and those that they have made into `extras`. Returns `forward`
+    /// without the frames for which that could not be done.
+    pub(crate) fn apply<B: Batch>(
+        &mut self,
+        shard: &Shard,
+        packets: &[Packet],
+        batch: &mut B,
+        mut forward: u64,
+        extras: &mut Extras,
+    ) -> u64 {
+        for (i, packet) in packets.iter().enumerate() {
+            let frame = packet.buffer.frame();
+            if shard.changes() >> i & 1 == 0 || forward >> frame & 1 == 0 {
+                continue;
+            }
+            if let Some(bytes) = shard.changed(i)
+                && !batch.replace(usize::from(frame), bytes)
+            {
+                forward &= !(1 << frame);
+                self.dropped_no_room += 1;
+            }
+        }
+        extras.clear();
+        for Injected { bytes, route } in shard.injected() {
+            self.injected += 1;
+            extras.push(way(route, packets), bytes);
+        }
+        forward
+    }
+
     /// The frames of a batch of `len` that pass unseen, all or none; `dropped` is what counts them otherwise.
     pub(crate) fn judge_unseen(
         &mut self,
@@ -146,6 +180,24 @@ impl std::ops::AddAssign for WireCounters {
     }
 }
 
+/// Where a frame goes that belongs to a packet of `packets`.
+fn way(route: Route, packets: &[Packet]) -> Way {
+    match route {
+        Route::With {
+            packet,
+            before,
+            back,
+        } => Way::With {
+            frame: packets
+                .get(usize::from(packet))
+                .map_or(0, |packet| packet.buffer.frame()),
+            before,
+            back,
+        },
+        Route::Interface { interface, back } => Way::Interface { interface, back },
+    }
+}
+
 /// The first `len` frames of a batch.
 fn all(len: usize) -> u64 {
     const _: () = assert!(BURST_MAX == 64, "a bit a frame");
@@ -156,10 +208,11 @@ fn all(len: usize) -> u64 {
 }
 
 /// Completes the checksums that other programs of this machine left to a network card, before the frames go on a wire.
-pub(crate) fn finish_checksums<B: Batch>(packets: &[Packet], batch: &mut B) {
-    for packet in packets.iter().filter(|packet| packet.unfinished) {
+pub(crate) fn finish_checksums<B: Batch>(packets: &mut [Packet], batch: &mut B) {
+    for packet in packets.iter_mut().filter(|packet| packet.unfinished) {
         if let Some(bytes) = batch.bytes_mut(packet.buffer.frame().into()) {
             finish_checksum(packet, bytes);
+            packet.unfinished = false;
         }
     }
 }

@@ -131,6 +131,17 @@ impl LocalShard {
         handle(&mut self.shard, &mut self.host, parsed, batch)
     }
 
+    /// Says whether the packets that come next can be sent on.
+    #[inline]
+    pub(crate) fn set_inline(&mut self, inline: bool) {
+        self.shard.set_inline(inline);
+    }
+
+    /// The shard, with what it has changed in the last burst.
+    pub(crate) fn shard(&self) -> &Shard {
+        &self.shard
+    }
+
     /// The latest time of any packet parsed or processed here, or told by [`run_clock`](Self::run_clock).
     pub(crate) fn clock(&self) -> Timestamp {
         self.clock

@@ -12,7 +12,7 @@ use std::sync::{Arc, TryLockError};
 use std::time::Duration;
 
 use mosaic_engine::flow::rss::Owners;
-use mosaic_port::{Batch, Port, PortError, Received, Timestamp};
+use mosaic_port::{Batch, Extras, Port, PortError, Received, Timestamp};
 
 use crate::backoff::Backoff;
 use crate::clock;
@@ -51,6 +51,8 @@ pub(crate) struct Worker<'a, P: Port> {
     port: Option<P>,
     /// The burst at hand.
     batch: P::Batch,
+    /// What actors have made besides.
+    extras: Extras,
     local: LocalShard,
     owners: Owners,
     links: Links<P::Batch>,
@@ -90,6 +92,7 @@ impl<'a, P: Port> Worker<'a, P> {
             rules,
             port,
             batch: P::Batch::default(),
+            extras: Extras::default(),
             local,
             owners,
             links,
@@ -202,10 +205,17 @@ impl<'a, P: Port> Worker<'a, P> {
                 } else {
                     begin(&mut self.began);
                     self.figures.taken_in += bundle.packets();
+                    self.local.set_inline(bundle.inline);
                     let dropped = self.local.handle_bundle(&bundle.parsed, &bundle.batch);
                     if bundle.inline {
                         let packets = &bundle.parsed.packets;
-                        bundle.forward = self.figures.wire.judge_packets(packets, dropped);
+                        let wire = &mut self.figures.wire;
+                        bundle.forward = wire.judge_packets(packets, dropped);
+                        let (shard, extras) = (self.local.shard(), &mut bundle.extras);
+                        if shard.has_changes() {
+                            let (batch, forward) = (&mut bundle.batch, bundle.forward);
+                            bundle.forward = wire.apply(shard, packets, batch, forward, extras);
+                        }
                     }
                 }
                 ring.give_back(bundle);
@@ -221,7 +231,11 @@ impl<'a, P: Port> Worker<'a, P> {
             while let Some(mut bundle) = ring.returned() {
                 any = true;
                 if let Some(port) = &mut self.port {
-                    let sent = port.tx_burst(&mut bundle.batch, bundle.forward);
+                    let sent = if bundle.extras.is_empty() {
+                        port.tx_burst(&mut bundle.batch, bundle.forward)
+                    } else {
+                        port.tx_burst_with(&mut bundle.batch, bundle.forward, &bundle.extras)
+                    };
                     self.figures.wire.count_sent(sent);
                 }
                 ring.reuse(bundle);
@@ -264,18 +278,27 @@ impl<'a, P: Port> Worker<'a, P> {
         let (inline, mut forward) = (self.is_inline(), 0);
         if inline {
             self.figures.wire.received += self.batch.len() as u64;
-            finish_checksums(&self.local.parsed().packets, &mut self.batch);
+            finish_checksums(&mut self.local.parsed_mut().packets, &mut self.batch);
             let rules = rules(&self.rules, &self.batch);
             forward = self.figures.wire.judge_refused(self.local.parsed(), rules);
         }
         if self.hand_out() {
             self.publish_bundles().await;
         }
+        self.local.set_inline(inline);
         let dropped = self.local.handle_parsed(&self.batch);
         if inline {
             let packets = &self.local.parsed().packets;
-            forward |= self.figures.wire.judge_packets(packets, dropped);
-            self.send(forward);
+            let wire = &mut self.figures.wire;
+            let passing = wire.judge_packets(packets, dropped);
+            let shard = self.local.shard();
+            if shard.has_changes() {
+                let (batch, extras) = (&mut self.batch, &mut self.extras);
+                forward |= wire.apply(shard, packets, batch, passing, extras);
+                self.send_with_extras(forward);
+            } else {
+                self.send(forward | passing);
+            }
         } else {
             self.batch.clear();
         }
@@ -292,6 +315,14 @@ impl<'a, P: Port> Worker<'a, P> {
         wire.unseen += len as u64;
         let forward = wire.judge_unseen(len, pass, |wire| &mut wire.dropped_exit);
         self.send(forward);
+    }
+
+    /// The same with what actors have made.
+    fn send_with_extras(&mut self, forward: u64) {
+        if let Some(port) = &mut self.port {
+            let sent = port.tx_burst_with(&mut self.batch, forward, &self.extras);
+            self.figures.wire.count_sent(sent);
+        }
     }
 
     fn send(&mut self, forward: u64) {

@@ -130,6 +130,7 @@ impl Summary<'_> {
         for (name, count) in [
             ("forwarded", wire.forwarded),
             ("of them without a decision", wire.bypassed),
+            ("made by actors", wire.injected),
             ("dropped by actors", wire.dropped_verdict),
             ("dropped, not analysed", wire.dropped_refused),
             ("dropped, overload", wire.dropped_overload),

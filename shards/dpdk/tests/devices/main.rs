@@ -7,6 +7,7 @@ mod support;
 
 mod bursts;
 mod chained;
+mod changed;
 mod control;
 mod files;
 mod hand_over;

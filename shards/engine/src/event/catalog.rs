@@ -44,6 +44,10 @@ pub enum Verdict {
     Forward,
     /// It goes no further. Emulation and streams advance all the same.
     Drop,
+    /// It goes no further, and what the receiver would have made of it does not happen: its emulated state, the streams and
+    /// the acknowledgments stay what they were, and no more hooks see the packet. At [`Hook::Receive`], where that has happened
+    /// already, the same as `Drop`.
+    DropUnseen,
 }
 
 /// Why a flow ended.

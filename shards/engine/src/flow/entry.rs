@@ -74,8 +74,8 @@ bitflags::bitflags! {
         const ESTABLISHED = 1 << 12;
         /// Closed; what comes now is late.
         const CLOSED = 1 << 13;
-        /// `ConnEnd` was raised.
-        const ENDED = 1 << 14;
+        /// Something special is kept for the flow: see `shard::special`.
+        const SPECIAL = 1 << 14;
         /// The client is the key's upper endpoint.
         const CLIENT_UPPER = 1 << 15;
     }
@@ -200,7 +200,9 @@ pub(crate) struct Cold {
     pub(crate) class: u8,
     /// Bound on the bytes kept of each side, a nibble each, 0 where that is the configured one: see `shard::commands`.
     pub(crate) bounds: u8,
-    pub(crate) history: ArrayString<24>,
+    pub(crate) history: ArrayString<20>,
+    /// `ConnEnd` was raised.
+    pub(crate) ended: bool,
     pub(crate) halves: [ColdHalf; 2],
     pub(crate) troubles: [Trouble; 2],
 }
@@ -287,6 +289,7 @@ impl Cold {
             bounds: 0,
             attached: 0,
             history: ArrayString::new_const(),
+            ended: false,
             halves: [ColdHalf::default(), ColdHalf::default()],
             troubles: [Trouble::default(), Trouble::default()],
         }

@@ -207,6 +207,11 @@ impl Burst {
         !self.pending.is_empty()
     }
 
+    /// The packet at hand is seen by no further hook.
+    pub(super) fn forget_pending(&mut self) {
+        self.pending.clear();
+    }
+
     /// Takes the events that wait for `hook`, in the order in which they are shown: what begins, what changes, what repeats.
     pub(super) fn take_pending(&mut self, hook: Hook) -> ArrayVec<Event, PENDING> {
         let mut taken: ArrayVec<_, PENDING> = ArrayVec::new();

@@ -15,6 +15,8 @@ pub(super) struct Commands {
     pub(super) drops: bool,
     /// The actor wants nothing more of the flow.
     pub(super) stops: bool,
+    /// Whether packets of the flow are dropped from the next one on.
+    pub(super) blocks: Option<bool>,
     /// New bounds of the sides, in bytes; 0 where the actor wants no bytes.
     pub(super) buffers: [Option<u64>; 2],
 }
@@ -37,6 +39,10 @@ impl Shard {
             if let Some(bytes) = commands.buffers[side as usize] {
                 self.set_buffer(slot, actor, side, bytes);
             }
+        }
+        if let Some(blocked) = commands.blocks {
+            let flow = self.burst.actives[usize::from(slot)].flow;
+            self.make_special(flow, |special| special.blocked = blocked);
         }
         if commands.stops {
             self.detach(slot, actor);

@@ -4,13 +4,14 @@ use arrayvec::ArrayString;
 use core::time::Duration;
 use mosaic_port::Timestamp;
 
-use super::Shard;
 use super::burst::Active;
+use super::changes::{AtHand, Desk};
 use super::commands::Commands;
 use super::monitors::Monitors;
 use super::timers::{TimerError, TimerId, Timers};
-use crate::actor::{ActorId, CloseError, MonitorId};
-use crate::event::{EndReason, Side};
+use super::{Run, Shard};
+use crate::actor::{ActorId, CloseError, Host, MonitorId};
+use crate::event::{EndReason, Hook, Side};
 use crate::flow::entry::{Cold, Flags, Hot};
 use crate::flow::{Endpoint, FlowKey, Proto};
 pub use crate::stream::Chunks;
@@ -189,32 +190,43 @@ pub struct FlowContext<'a> {
     stores: &'a mut Stores,
     segments: &'a [BurstSegment],
     bytes: &'a [&'a [u8]],
+    /// Copies of changed packets.
+    arena: &'a [u8],
     encapsulations: &'a [Encapsulation],
     shard: u16,
     now: Timestamp,
     monitor: u8,
     readers: [u16; 2],
-    packet: Option<PacketView<'a>>,
     monitors: &'a mut Monitors,
     timers: &'a mut Timers,
     /// The shard's clock.
     clock: Timestamp,
+    /// The packet at a hook.
+    pub(super) at_hand: Option<AtHand<'a>>,
+    pub(super) desk: Desk<'a>,
     /// What the shard does after the callback.
     pub(super) commands: Commands,
 }
 
 impl Shard {
-    /// Lends the flow active at `slot` to a callback of `monitor`, with the packet at hand.
+    /// Lends the flow active at `slot` to a callback of `monitor` at `hook`, and the host to be called with it.
+    #[inline]
     pub(super) fn context<'a>(
         &'a mut self,
-        bytes: &'a [&'a [u8]],
+        run: &'a mut Run<'_>,
         slot: u8,
         monitor: u8,
-        packet: Option<PacketView<'a>>,
-    ) -> FlowContext<'a> {
+        hook: Hook,
+    ) -> (&'a mut dyn Host, FlowContext<'a>) {
         let active = &mut self.burst.actives[usize::from(slot)];
         let (hot, cold) = (self.table.hot(active.flow), self.table.cold(active.flow));
-        FlowContext {
+        let hand = run.at_hand.filter(|_| hook != Hook::End);
+        let hand = hand.map(|(i, sender)| (i, sender, hook));
+        let (arena, at_hand, desk) = run.changes.open(run.packets, run.bytes, hand);
+        let context = FlowContext {
+            arena,
+            at_hand,
+            desk,
             shard: self.config.shard,
             encapsulations: &self.encapsulations,
             now: active.now,
@@ -224,14 +236,14 @@ impl Shard {
             active,
             stores: &mut self.stores,
             segments: &self.burst.segments,
-            bytes,
+            bytes: run.bytes,
             monitor,
-            packet,
             monitors: &mut self.monitors,
             timers: &mut self.timers,
             clock: self.clock,
             commands: Commands::default(),
-        }
+        };
+        (&mut *run.host, context)
     }
 }
 
@@ -271,18 +283,12 @@ impl FlowContext<'_> {
         self.now
     }
 
-    /// The packet at hand, at [`Hook::Send`](crate::event::Hook::Send) and [`Hook::Receive`](crate::event::Hook::Receive).
-    /// At the end of a burst, in timers and when the flow leaves there is none.
-    pub fn packet(&self) -> Option<&PacketView<'_>> {
-        self.packet.as_ref()
-    }
-
     /// Drops the packet at hand, as [`Verdict::Drop`](crate::event::Verdict::Drop) does. Later monitors see it all the same.
     ///
     /// # Errors
     /// [`PacketError::NoPacket`].
     pub fn drop_packet(&mut self) -> Result<(), PacketError> {
-        self.packet.ok_or(PacketError::NoPacket)?;
+        self.at_hand.ok_or(PacketError::NoPacket)?;
         (self.commands.drops, self.commands.any) = (true, true);
         Ok(())
     }
@@ -502,6 +508,7 @@ impl FlowContext<'_> {
             segments: self.segments,
             first_segment: self.active.sides[side as usize].first_segment,
             bytes: self.bytes,
+            arena: self.arena,
         }
     }
 }
@@ -525,7 +532,7 @@ pub(super) fn summary(
         sides: Side::BOTH.map(|side| side_summary(hot, cold, side)),
         established: hot.flags.contains(Flags::ESTABLISHED),
         end: cold.end,
-        history: cold.history,
+        history: ArrayString::from(&cold.history).unwrap_or_default(),
         encapsulation: encapsulation.clone(),
     }
 }

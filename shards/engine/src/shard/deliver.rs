@@ -52,7 +52,7 @@ impl Shard {
         for side in Side::BOTH {
             if self.burst.actives[usize::from(slot)].sides[side as usize].grew {
                 let flow = self.burst.actives[usize::from(slot)].flow;
-                let late = self.table.hot(flow).flags.contains(Flags::ENDED);
+                let late = self.has_ended(flow);
                 let event = if late {
                     Event::LateData(side)
                 } else {
@@ -75,7 +75,7 @@ impl Shard {
     pub(super) fn end_if_closed(&mut self, run: &mut Run<'_>, slot: u8) {
         let flow = self.burst.actives[usize::from(slot)].flow;
         let hot = self.table.hot(flow);
-        if !hot.flags.contains(Flags::CLOSED) || hot.flags.contains(Flags::ENDED) {
+        if !hot.flags.contains(Flags::CLOSED) || self.has_ended(flow) {
             return;
         }
         if Side::BOTH.into_iter().any(|side| self.waits(flow, side)) {
@@ -84,9 +84,14 @@ impl Shard {
         self.raise_end(run, slot);
     }
 
+    /// Whether `ConnEnd` was raised.
+    pub(super) fn has_ended(&self, flow: u32) -> bool {
+        self.table.hot(flow).flags.contains(Flags::CLOSED) && self.table.cold(flow).ended
+    }
+
     pub(super) fn raise_end(&mut self, run: &mut Run<'_>, slot: u8) {
         let flow = self.burst.actives[usize::from(slot)].flow;
-        self.table.hot_mut(flow).flags.insert(Flags::ENDED);
+        self.table.cold_mut(flow).ended = true;
         if let Some(reason) = self.table.cold(flow).end {
             if reason == EndReason::Timeout {
                 self.count_event(Event::Timeout);
@@ -138,9 +143,10 @@ impl Shard {
         event: Event,
         hook: Hook,
     ) {
-        let mut context = self.context(run.bytes, slot, monitor, run.view(hook));
-        run.host.on_event(actor, &mut context, event);
-        let commands = context.commands;
+        let (host, mut context) = self.context(run, slot, monitor, hook);
+        host.on_event(actor, &mut context, event);
+        let (commands, used) = (context.commands, context.desk.used);
+        run.adopt(used);
         if commands.any {
             self.obey(run, slot, actor, commands);
         }
@@ -253,7 +259,7 @@ impl Shard {
                 segment.at as usize + usize::try_from(skip).unwrap_or(0),
                 (segment.at + segment.len) as usize,
             );
-            let bytes = &run.bytes[usize::from(segment.packet)][from..to];
+            let bytes = &run.buffer(segment.packet)[from..to];
             let kept = store.put(blocks, segment.offset + skip, bytes);
             self.counters.copied_bytes += kept as u64;
             if kept < bytes.len() {

@@ -112,7 +112,8 @@ impl Shard {
         hash: u64,
         old: Option<u32>,
     ) -> Option<u32> {
-        let packet = &run.packets[i];
+        let packet = run.packets[i];
+        let packet = &packet;
         if let Some(old) = old {
             let reason = if self.has_expired(old, packet.clock) {
                 EndReason::Timeout
@@ -274,6 +275,8 @@ impl Shard {
         if self.is_unwatched(number) {
             return self.remove_unwatched(number, reason);
         }
+        // No packet of it is at hand.
+        let hand = run.at_hand.take();
         let (hot, cold) = self.table.both_mut(number);
         if !hot.flags.contains(Flags::CLOSED) {
             hot.flags.insert(Flags::CLOSED | Flags::CAREFUL);
@@ -283,7 +286,7 @@ impl Shard {
         let slot = self.activate(number, last);
         self.release_waiting(run, slot);
         self.flush(run, slot);
-        if !self.table.hot(number).flags.contains(Flags::ENDED) {
+        if !self.has_ended(number) {
             self.raise_end(run, slot);
         }
         self.tell_removed(run, slot);
@@ -292,11 +295,13 @@ impl Shard {
         for side in Side::BOTH {
             self.drop_store(number, side);
         }
+        self.forget_special(number);
         self.timers.drop_of(number, None);
         self.wheel.cancel(number);
         self.classes
             .remove(usize::from(self.table.cold(number).class), number);
         self.table.remove(number);
+        run.at_hand = hand;
         self.counters.flows_removed += 1;
     }
 
@@ -309,8 +314,10 @@ impl Shard {
             let actor = self.monitors.actor(monitor);
             if self.monitors.get(monitor).is_some() && !told.contains(&actor) {
                 told.push(actor);
-                let mut context = self.context(run.bytes, slot, monitor, None);
-                run.host.on_removed(actor, &mut context);
+                let (host, mut context) = self.context(run, slot, monitor, Hook::End);
+                host.on_removed(actor, &mut context);
+                let used = context.desk.used;
+                run.adopt(used);
             }
         }
         for monitor in members(attached & self.monitors.forgotten_soon()) {

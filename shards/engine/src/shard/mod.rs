@@ -4,20 +4,25 @@
 //! when time passes without packets; [`Shard::finish`] once.
 
 mod burst;
+mod changes;
 mod commands;
 pub mod context;
 mod deliver;
+pub mod edit;
 pub mod facts;
 mod lifecycle;
 pub mod monitors;
 mod release;
 mod segment;
+mod special;
 mod streams;
 #[cfg(test)]
 mod tests;
 pub mod timers;
+mod timestamps;
 mod unwatched;
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use mosaic_port::Timestamp;
@@ -26,12 +31,16 @@ use crate::actor::{ActorId, Host, ShardContext};
 use crate::counters::Drops;
 use crate::event::{EVENTS, EndReason, Event, EventSet, Hook, Side, Verdict};
 use crate::flow::classes::Classes;
+use crate::flow::entry::Flags;
 use crate::flow::table::FlowTable;
 use crate::flow::wheel::Wheel;
 use crate::limits;
 use crate::stream::Stores;
 use crate::wire::{Encapsulation, Packet, TcpFlags, Transport};
 use burst::Burst;
+pub(crate) use changes::ARENA;
+use changes::Changes;
+pub use changes::{Injected, Route};
 
 /// How a shard tracks flows.
 #[derive(Clone, Debug)]
@@ -208,6 +217,10 @@ pub struct Shard {
     counters: ShardCounters,
     events: [u64; EVENTS],
     drops: Drops,
+    /// Flows with which something special is done.
+    specials: special::Specials,
+    /// What was changed in the last burst; `None` while one is being processed.
+    changes: Option<Box<Changes>>,
     /// Flows below this number have forgotten the monitors that are closing.
     forget_from: u32,
     /// Flows below this number were ended by [`Shard::finish_some`].
@@ -251,31 +264,34 @@ struct Run<'b> {
     host: &'b mut dyn Host,
     /// Packets that an actor wants dropped: packet `i` has bit `i`.
     dropped: u64,
+    /// Those of them that the receiver does not see.
+    unseen: u64,
     /// The packet that is on its way through its hooks, and who sent it.
     at_hand: Option<(usize, Side)>,
+    changes: Box<Changes>,
 }
 
-impl<'b> Run<'b> {
-    /// No packets.
-    fn idle(host: &'b mut dyn Host) -> Self {
-        Self {
-            packets: &[],
-            bytes: &[],
-            encapsulations: &[],
-            host,
-            dropped: 0,
-            at_hand: None,
+impl Run<'_> {
+    /// Packet `i` as it is now.
+    #[inline]
+    fn packet(&self, i: usize) -> &Packet {
+        self.changes.packet(self.packets, i)
+    }
+
+    /// The buffer that a piece of a stream names.
+    #[inline]
+    fn buffer(&self, packet: u8) -> &[u8] {
+        if packet == ARENA {
+            self.changes.arena()
+        } else {
+            self.bytes[usize::from(packet)]
         }
     }
 
-    /// The packet at hand, as `hook` shows it: at the end of a burst there is none.
-    fn view(&self, hook: Hook) -> Option<context::PacketView<'b>> {
-        let (i, sender) = self.at_hand.filter(|_| hook != Hook::End)?;
-        Some(context::PacketView {
-            packet: &self.packets[i],
-            bytes: self.bytes[i],
-            sender,
-        })
+    /// Takes in what a callback has made with so much of its room.
+    #[inline]
+    fn adopt(&mut self, used: usize) {
+        self.changes.adopt(used, self.at_hand.map(|(i, _)| i));
     }
 
     /// The packet at hand goes no further.
@@ -322,6 +338,8 @@ impl Shard {
             counters: ShardCounters::default(),
             events: [0; EVENTS],
             drops: Drops::default(),
+            specials: special::Specials::new(config.flows_max),
+            changes: Some(Box::default()),
             finished_to: 0,
             #[cfg(test)]
             careful_only: false,
@@ -359,14 +377,7 @@ impl Shard {
             packets.len() == bytes.len() && packets.len() <= limits::BURST,
             "a buffer a packet, one burst"
         );
-        let mut run = Run {
-            packets,
-            bytes,
-            encapsulations,
-            host,
-            dropped: 0,
-            at_hand: None,
-        };
+        let mut run = self.run(packets, bytes, encapsulations, host);
         let mut ahead = Ahead {
             begun: self.counters.flows_started,
             ..Ahead::default()
@@ -392,7 +403,65 @@ impl Shard {
             }
         }
         self.end_burst(&mut run);
-        run.dropped
+        let dropped = run.dropped;
+        self.changes = Some(run.changes);
+        dropped
+    }
+
+    /// What works on packets carries along.
+    fn run<'b>(
+        &mut self,
+        packets: &'b [Packet],
+        bytes: &'b [&'b [u8]],
+        encapsulations: &'b [Encapsulation],
+        host: &'b mut dyn Host,
+    ) -> Run<'b> {
+        let mut changes = self.changes.take().unwrap_or_default();
+        changes.clear();
+        Run {
+            packets,
+            bytes,
+            encapsulations,
+            host,
+            dropped: 0,
+            unseen: 0,
+            at_hand: None,
+            changes,
+        }
+    }
+
+    /// Says whether what comes from now on can be sent on: whether its source stands in a wire. False at first.
+    #[inline]
+    pub fn set_inline(&mut self, inline: bool) {
+        if let Some(changes) = &mut self.changes {
+            changes.inline = inline;
+        }
+    }
+
+    /// Packets of the last burst that actors have changed: packet `i` has bit `i` and is to be sent as [`changed`](Self::changed)
+    /// has it.
+    #[inline]
+    pub fn changes(&self) -> u64 {
+        self.changes.as_ref().map_or(0, |changes| changes.changed)
+    }
+
+    /// Whether actors have changed packets of the last burst, or made frames.
+    #[inline]
+    pub fn has_changes(&self) -> bool {
+        self.changes
+            .as_ref()
+            .is_some_and(|changes| changes.changed != 0 || changes.injected_frames() > 0)
+    }
+
+    /// The frame of packet `packet` of the last burst as it is to be sent, if it differs from the one that came; of any length.
+    pub fn changed(&self, packet: usize) -> Option<&[u8]> {
+        self.changes.as_ref()?.copy(packet)
+    }
+
+    /// Frames to be sent besides those of the last burst (or [`handle_clock`](Self::handle_clock)), in the order in which actors
+    /// made them.
+    pub fn injected(&self) -> impl Iterator<Item = Injected<'_>> {
+        self.changes.iter().flat_map(|changes| changes.injected())
     }
 
     /// Fetches what the first packet of a flow will touch.
@@ -427,7 +496,9 @@ impl Shard {
     /// Lets time pass: flows whose timeout is over are removed, a bounded number of them a call.
     pub fn handle_clock(&mut self, now: Timestamp, host: &mut dyn Host) {
         self.clock = self.clock.max(now);
-        self.end_of_time(&mut Run::idle(host));
+        let mut run = self.run(&[], &[], &[], host);
+        self.end_of_time(&mut run);
+        self.changes = Some(run.changes);
     }
 
     /// Ends and removes every flow.
@@ -438,11 +509,13 @@ impl Shard {
 
     /// Ends and removes at most `flows` flows; false where there may be more. For a shard that has other things to do meanwhile.
     pub fn finish_some(&mut self, flows: usize, host: &mut dyn Host) -> bool {
-        let mut run = Run::idle(host);
+        let mut run = self.run(&[], &[], &[], host);
+        let mut ended = false;
         for _ in 0..flows {
             let Some(number) = self.table.first_from(self.finished_to) else {
                 self.finished_to = 0;
-                return true;
+                ended = true;
+                break;
             };
             self.finished_to = number + 1;
             // The wheel may not have come to it yet: the reason must not depend on that.
@@ -454,7 +527,8 @@ impl Shard {
             self.remove(&mut run, number, reason);
             self.burst.clear();
         }
-        false
+        self.changes = Some(run.changes);
+        ended
     }
 
     /// Flows in the table.
@@ -506,9 +580,16 @@ impl Shard {
         if self.is_unwatched(number) {
             return self.handle_unwatched(number, side, packet);
         }
+        if matches!(packet.transport, Transport::Tcp { .. }) {
+            self.counters.payload_bytes += u64::from(packet.payload_len);
+        }
+        if self.table.hot(number).flags.contains(Flags::SPECIAL)
+            && self.enter_special(run, i, number, side)
+        {
+            return;
+        }
         match packet.transport {
             Transport::Tcp { .. } => {
-                self.counters.payload_bytes += u64::from(packet.payload_len);
                 if !self.handle_ordinary(run, i, number, side) {
                     self.handle_careful(run, i, number);
                 }
@@ -546,7 +627,11 @@ impl Shard {
             let slot = self.activate(number, run.packets[i].timestamp);
             run.at_hand = Some((i, side));
             self.hook(run, slot, Hook::Send);
-            self.hook(run, slot, Hook::Receive);
+            if run.unseen >> i & 1 == 0 {
+                self.hook(run, slot, Hook::Receive);
+            } else {
+                self.burst.forget_pending();
+            }
             run.at_hand = None;
         }
     }
@@ -567,20 +652,27 @@ impl Shard {
     fn show_packet(&mut self, run: &mut Run<'_>, slot: u8, hook: Hook) {
         let flow = self.burst.actives[usize::from(slot)].flow;
         let set = self.monitors.set(self.table.hot(flow).set);
-        let Some(view) = run.view(hook) else {
+        let Some((i, sender)) = run.at_hand else {
             return;
         };
-        for monitor in self.monitors.chain(set.mask, Some(view.sender)) {
+        for monitor in self.monitors.chain(set.mask, Some(sender)) {
             let asked = self.monitors.get(monitor);
             let Some(asked) = asked.filter(|asked| asked.packets[hook as usize]) else {
                 continue;
             };
             let actor = asked.actor;
-            let mut context = self.context(run.bytes, slot, monitor, Some(view));
-            let verdict = run.host.on_packet(actor, &mut context, &view, hook);
-            let commands = context.commands;
-            if verdict == Verdict::Drop {
+            let (host, mut context) = self.context(run, slot, monitor, hook);
+            let Some(at_hand) = context.at_hand else {
+                continue;
+            };
+            let view = at_hand.view();
+            let verdict = host.on_packet(actor, &mut context, &view, hook);
+            let (commands, used) = (context.commands, context.desk.used);
+            run.adopt(used);
+            if verdict != Verdict::Forward {
                 run.drop_packet();
+                let unseen = verdict == Verdict::DropUnseen && hook == Hook::Send;
+                run.unseen |= u64::from(unseen) << i;
             }
             if commands.any {
                 self.obey(run, slot, actor, commands);

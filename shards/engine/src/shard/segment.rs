@@ -1,7 +1,8 @@
 //! One TCP segment: the emulated sender first, then the emulated receiver.
 
 use super::streams::Piece;
-use super::{Profile, Run, Shard};
+use super::timestamps::{is_old, lone_timestamps};
+use super::{ARENA, Profile, Run, Shard};
 use crate::event::{Event, Hook, RetransmissionKind, Side, StreamError};
 use crate::flow::entry::{Cold, Flags, Hot, UNKNOWN};
 use crate::stream::BurstSegment;
@@ -9,8 +10,8 @@ use crate::tcp::{Input, Judged, Options, Seq, State, Window};
 use crate::wire::{Packet, TcpFlags, Transport};
 
 /// A TCP segment, as far as the emulation looks at it.
-#[derive(Clone, Copy)]
-struct Segment {
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Segment {
     seq: Seq,
     ack: Seq,
     flags: TcpFlags,
@@ -19,12 +20,16 @@ struct Segment {
     len: u32,
     /// Payload bytes captured.
     captured: u32,
+    /// Index of the buffer it lies in, as in [`BurstSegment::packet`].
+    buffer: u8,
     /// Where the payload begins in the buffer.
     at: u32,
 }
 
 impl Segment {
-    fn of(packet: &Packet) -> Option<Self> {
+    /// That of packet `i` as it is now.
+    fn of(run: &Run<'_>, i: usize) -> Option<Self> {
+        let packet = run.packet(i);
         let Transport::Tcp {
             seq,
             ack,
@@ -35,11 +40,8 @@ impl Segment {
         else {
             return None;
         };
-        let (len, captured, at) = (
-            packet.payload_len,
-            packet.payload_captured,
-            packet.payload_at,
-        );
+        let (len, captured) = (packet.payload_len, packet.payload_captured);
+        let (buffer, at) = run.changes.locate(i, packet.payload_at);
         Some(Self {
             seq: Seq(seq),
             ack: Seq(ack),
@@ -47,11 +49,12 @@ impl Segment {
             window,
             len,
             captured,
+            buffer,
             at,
         })
     }
 
-    fn is(&self, flags: TcpFlags) -> bool {
+    pub(super) fn is(&self, flags: TcpFlags) -> bool {
         self.flags.contains(flags)
     }
 
@@ -83,7 +86,7 @@ impl Shard {
         side: Side,
     ) -> bool {
         let packet = &run.packets[i];
-        let Some(segment) = Segment::of(packet) else {
+        let Some(segment) = Segment::of(run, i) else {
             return false;
         };
         let hot = self.table.hot(number);
@@ -115,10 +118,15 @@ impl Shard {
             0
         };
         if hooked {
+            let mark = run.changes.mark(i);
             run.at_hand = Some((i, side));
             self.hook(run, slot, Hook::Send);
+            if run.changes.mark(i) != mark || run.unseen >> i & 1 != 0 {
+                self.receive_changed(run, i, slot, (side, &segment));
+                return true;
+            }
         }
-        self.take_ordinary(number, slot, side, &segment, i);
+        self.take_ordinary(number, slot, side, &segment);
         if hooked {
             self.hook(run, slot, Hook::Receive);
             run.at_hand = None;
@@ -145,7 +153,7 @@ impl Shard {
     }
 
     #[inline]
-    fn take_ordinary(&mut self, number: u32, slot: u8, side: Side, segment: &Segment, i: usize) {
+    fn take_ordinary(&mut self, number: u32, slot: u8, side: Side, segment: &Segment) {
         let hot = self.table.hot_mut(number);
         let scale = hot.scale(side);
         let half = hot.half_mut(side);
@@ -171,25 +179,22 @@ impl Shard {
         half.next += u64::from(segment.len);
         self.counters.stream_bytes += u64::from(segment.len);
         let set = hot.set;
-        self.note_new_data(slot, side, set, || {
-            let packet = u8::try_from(i).unwrap_or(u8::MAX);
-            BurstSegment {
-                offset,
-                packet,
-                next: u16::MAX,
-                at: segment.at,
-                len: segment.len,
-            }
+        self.note_new_data(slot, side, set, || BurstSegment {
+            offset,
+            packet: segment.buffer,
+            next: u16::MAX,
+            at: segment.at,
+            len: segment.len,
         });
     }
 
     /// Any segment, step by step.
     #[inline(never)]
     pub(super) fn handle_careful(&mut self, run: &mut Run<'_>, i: usize, number: u32) {
-        let packet = &run.packets[i];
-        let Some(segment) = Segment::of(packet) else {
+        let Some(segment) = Segment::of(run, i) else {
             return;
         };
+        let packet = run.packet(i);
         let slot = self.activate(number, packet.timestamp);
         let options = options_of(packet, run.bytes[i]);
         if segment.opens() {
@@ -215,14 +220,55 @@ impl Shard {
         if judged != Judged::Acceptable {
             self.note_invalid(run, slot, side);
         }
+        self.receive(run, i, slot, (side, &options), refused);
+    }
+
+    /// An ordinary segment that was changed at [`Hook::Send`], or is not to be seen by its receiver: `as_sent` is what it was.
+    #[cold]
+    fn receive_changed(
+        &mut self,
+        run: &mut Run<'_>,
+        i: usize,
+        slot: u8,
+        (side, as_sent): (Side, &Segment),
+    ) {
+        let number = self.burst.actives[usize::from(slot)].flow;
+        let rare = self.table.cold_mut(number).half_mut(side);
+        rare.payload_adjust = rare.payload_adjust.wrapping_add(u64::from(as_sent.len));
+        self.count_repeated_control(run, slot, side, as_sent);
+        let options = options_of(run.packet(i), run.bytes[i]);
+        self.receive(run, i, slot, (side, &options), false);
+    }
+
+    /// The receiver's part of a segment: what it says after [`Hook::Send`], unless an actor wants it unseen.
+    fn receive(
+        &mut self,
+        run: &mut Run<'_>,
+        i: usize,
+        slot: u8,
+        (side, options): (Side, &Options),
+        mut refused: bool,
+    ) {
+        let number = self.burst.actives[usize::from(slot)].flow;
+        let Some(segment) = Segment::of(run, i).filter(|_| run.unseen >> i & 1 == 0) else {
+            self.burst.forget_pending();
+            run.at_hand = None;
+            return self.reclassify(number);
+        };
+        let clock = run.packet(i).clock;
+        if segment.buffer == ARENA && !refused {
+            refused = self.judge(number, side, &segment, options) != Judged::Acceptable
+                && (self.config.profile == Profile::Receiver || segment.is(TcpFlags::RST));
+        }
+        self.learn_acknowledgment(number, side, &segment);
         if !refused {
-            self.update_receiver(run, slot, side, &segment, i);
+            self.update_receiver(run, slot, side, &segment);
         }
         if !segment.is(TcpFlags::RST) && segment.is(TcpFlags::ACK) {
-            self.cover(number, side.other(), packet.clock);
+            self.cover(number, side.other(), clock);
         }
         for side in Side::BOTH {
-            self.skip_covered(run, slot, side, packet.clock);
+            self.skip_covered(run, slot, side, clock);
             self.reach_fin(slot, side);
         }
         self.note_progress(slot);
@@ -317,7 +363,13 @@ impl Shard {
             hot.half_mut(other).base = segment.ack;
             hot.flags.insert(Flags::of(Flags::BASE, other));
         }
-        if !is_reset {
+    }
+
+    /// Takes what the receiver of a segment learns from its acknowledgment and window, whoever may refuse it.
+    fn learn_acknowledgment(&mut self, number: u32, side: Side, segment: &Segment) {
+        let (hot, cold) = self.table.both_mut(number);
+        let other = side.other();
+        if segment.is(TcpFlags::ACK) && !segment.is(TcpFlags::RST) {
             learn_window(hot, side, segment);
             // Of two initial numbers, the one that the other side acknowledges is the one.
             if cold.half(other).syn > 1 && is_untouched(hot, other) {
@@ -454,14 +506,7 @@ impl Shard {
     }
 
     /// The emulated receiver of a segment that `side` sent: acknowledgment first, then data, then FIN.
-    fn update_receiver(
-        &mut self,
-        run: &mut Run<'_>,
-        slot: u8,
-        side: Side,
-        segment: &Segment,
-        i: usize,
-    ) {
+    fn update_receiver(&mut self, run: &mut Run<'_>, slot: u8, side: Side, segment: &Segment) {
         let number = self.burst.actives[usize::from(slot)].flow;
         let receiver = side.other();
         if segment.is(TcpFlags::RST) {
@@ -478,7 +523,7 @@ impl Shard {
         if segment.is(TcpFlags::ACK) {
             self.acknowledged(slot, receiver, segment);
         }
-        self.place(run, slot, side, segment, i);
+        self.place(run, slot, side, segment);
     }
 
     /// What the acknowledgment of a segment does for the one who gets it.
@@ -519,7 +564,7 @@ impl Shard {
     }
 
     /// Finds where the payload and the FIN of a segment stand in the stream, and takes them in.
-    fn place(&mut self, run: &mut Run<'_>, slot: u8, side: Side, segment: &Segment, i: usize) {
+    fn place(&mut self, run: &mut Run<'_>, slot: u8, side: Side, segment: &Segment) {
         let number = self.burst.actives[usize::from(slot)].flow;
         let closed = self.table.hot(number).flags.contains(Flags::CLOSED);
         if !self.table.hot(number).has(Flags::BASE, side)
@@ -553,7 +598,6 @@ impl Shard {
         };
         if from < end {
             let skipped = u32::try_from(from.cast_signed() - start).unwrap_or(0);
-            let packet = u8::try_from(i).unwrap_or(u8::MAX);
             self.accept(
                 run,
                 slot,
@@ -561,7 +605,7 @@ impl Shard {
                 Piece {
                     start: from,
                     end,
-                    packet,
+                    packet: segment.buffer,
                     at: segment.at + skipped,
                 },
             );
@@ -707,20 +751,6 @@ fn judge_reset(
     }
 }
 
-/// The timestamp option, value and echo, where it is the only one, laid out as RFC 7323, appendix A, recommends.
-fn lone_timestamps(packet: &Packet, bytes: &[u8]) -> Option<(u32, u32)> {
-    const NOP_NOP_TIMESTAMP: u32 = 0x0101_080a;
-    let options = bytes.get(packet.transport_at as usize + 20..packet.payload_at as usize)?;
-    let (words, []) = options.as_chunks::<4>() else {
-        return None;
-    };
-    let &[kind, value, echo] = words else {
-        return None;
-    };
-    (u32::from_be_bytes(kind) == NOP_NOP_TIMESTAMP)
-        .then(|| (u32::from_be_bytes(value), u32::from_be_bytes(echo)))
-}
-
 fn options_of(packet: &Packet, bytes: &[u8]) -> Options {
     let Transport::Tcp { options_len, .. } = packet.transport else {
         return Options::default();
@@ -729,38 +759,4 @@ fn options_of(packet: &Packet, bytes: &[u8]) -> Options {
     bytes
         .get(start..start + usize::from(options_len))
         .map_or_else(Options::default, Options::parse)
-}
-
-/// Beyond what [`Trouble::ts_lag`](crate::flow::entry::Trouble::ts_lag) holds.
-const TS_LAG_MAX: i64 = 254;
-
-/// Whether PAWS refuses the segment (RFC 7323, section 5.3); otherwise its timestamps, value and echo, are learnt.
-///
-/// TS.Recent is what the receiver has echoed, not what was sent: a segment may be lost behind us, or stand behind a hole
-/// there, and a receiver whose TS.Recent it did not move takes older ones. As in Linux, one tick older is not old.
-fn is_old(cold: &mut Cold, side: Side, segment: &Segment, (value, echo): (u32, u32)) -> bool {
-    const SLACK: u8 = 1;
-    let ours = cold.trouble_mut(side);
-    let ahead = Seq(value).distance_from(Seq(ours.ts_latest));
-    if segment.is(TcpFlags::SYN) || ours.ts_lag == 0 {
-        (ours.ts_latest, ours.ts_lag) = (value, 1);
-    } else if ours.ts_lag > 1 && ahead < -i32::from(ours.ts_lag - 2 + SLACK) {
-        return true;
-    } else if ahead > 0 {
-        ours.ts_latest = value;
-        let lag = i64::from(ours.ts_lag) + i64::from(ahead);
-        let is_known = ours.ts_lag > 1 && lag < TS_LAG_MAX;
-        ours.ts_lag = u8::try_from(lag).ok().filter(|_| is_known).unwrap_or(1);
-    }
-    let theirs = cold.trouble_mut(side.other());
-    if !segment.is(TcpFlags::ACK) || theirs.ts_lag == 0 {
-        return false;
-    }
-    // An echo of what was never sent teaches nothing.
-    let behind = i64::from(Seq(theirs.ts_latest).distance_from(Seq(echo)));
-    let is_news = theirs.ts_lag == 1 || behind + 2 < i64::from(theirs.ts_lag);
-    if is_news && (0..TS_LAG_MAX - 2).contains(&behind) {
-        theirs.ts_lag = u8::try_from(behind + 2).unwrap_or(1);
-    }
-    false
 }

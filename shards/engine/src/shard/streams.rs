@@ -14,7 +14,7 @@ pub(super) struct Piece {
     pub(super) start: u64,
     /// Stream offset behind its last byte.
     pub(super) end: u64,
-    /// Index of its packet.
+    /// Index of its packet's buffer, as in [`BurstSegment::packet`].
     pub(super) packet: u8,
     /// Where its first byte stands in the packet's buffer.
     pub(super) at: u32,
@@ -36,8 +36,8 @@ impl Piece {
         u32::try_from(self.end - self.start).unwrap_or(u32::MAX)
     }
 
-    fn bytes<'b>(self, run: &Run<'b>) -> &'b [u8] {
-        &run.bytes[usize::from(self.packet)][self.at as usize..][..self.len() as usize]
+    fn bytes<'r>(self, run: &'r Run<'_>) -> &'r [u8] {
+        &run.buffer(self.packet)[self.at as usize..][..self.len() as usize]
     }
 }
 

@@ -4,6 +4,7 @@ mod bounds;
 mod buffers;
 mod chain;
 mod closing;
+mod edits;
 mod facts;
 mod fixture;
 mod handshake;

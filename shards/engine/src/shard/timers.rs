@@ -6,6 +6,7 @@ use mosaic_port::Timestamp;
 
 use super::{Run, Shard};
 use crate::actor::{ActorId, ShardContext};
+use crate::event::Hook;
 use crate::flow::entry::NONE;
 use crate::limits;
 
@@ -309,9 +310,10 @@ impl Shard {
         let lent = if reading != 0 { reading } else { own };
         let monitor = u8::try_from(lent.trailing_zeros()).unwrap_or(0);
         let slot = self.activate(flow, self.clock);
-        let mut context = self.context(run.bytes, slot, monitor, None);
-        run.host.on_timer(actor, &mut context, id);
-        let commands = context.commands;
+        let (host, mut context) = self.context(run, slot, monitor, Hook::End);
+        host.on_timer(actor, &mut context, id);
+        let (commands, used) = (context.commands, context.desk.used);
+        run.adopt(used);
         if commands.any {
             self.obey(run, slot, actor, commands);
         }

@@ -2,12 +2,13 @@
 
 use super::blocks::Blocks;
 use super::store::SideStore;
+use crate::shard::ARENA;
 
 /// An in-order run of payload in a packet of the current burst.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BurstSegment {
     pub(crate) offset: u64,
-    /// Index of its packet.
+    /// Index of its packet's buffer; [`ARENA`] where it lies there.
     pub(crate) packet: u8,
     /// Next segment of the same side, as an index into the burst's segments; [`u16::MAX`] at the end.
     pub(crate) next: u16,
@@ -28,6 +29,8 @@ pub(crate) struct Sources<'a> {
     pub(crate) first_segment: u16,
     /// Buffers of the burst.
     pub(crate) bytes: &'a [&'a [u8]],
+    /// Copies of changed packets.
+    pub(crate) arena: &'a [u8],
 }
 
 /// What a reader may read.
@@ -41,7 +44,17 @@ pub(crate) struct Reader {
     pub(crate) next: u64,
 }
 
-impl Sources<'_> {
+impl<'a> Sources<'a> {
+    /// The buffer of this index.
+    #[inline]
+    fn buffer(&self, packet: u8) -> &'a [u8] {
+        if packet == ARENA {
+            self.arena
+        } else {
+            self.bytes[usize::from(packet)]
+        }
+    }
+
     /// Moves a position that stands at the edge of a skipped hole over it, and finds where the bytes from there on end: at
     /// the next hole, or at `next`.
     pub(crate) fn span(&self, reader: Reader) -> (u64, u64) {
@@ -105,7 +118,7 @@ impl<'a> Chunks<'a> {
             if skip < u64::from(segment.len) {
                 let start = segment.at as usize + usize::try_from(skip).unwrap_or(0);
                 return Some(
-                    &self.sources.bytes[usize::from(segment.packet)]
+                    &self.sources.buffer(segment.packet)
                         [start..(segment.at + segment.len) as usize],
                 );
             }

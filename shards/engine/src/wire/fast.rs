@@ -59,6 +59,7 @@ pub(super) fn parse(
         key,
         direction,
         buffer: origin.buffer,
+        link: origin.link,
         encapsulation: 0,
         rss: rss::hash_words(u128::from(src ^ dst), u32::from(src_port ^ dst_port)),
         timestamp: origin.timestamp,

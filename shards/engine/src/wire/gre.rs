@@ -3,6 +3,7 @@
 use super::Layer;
 use super::ethernet::ether_type;
 use super::reason::Reason;
+use super::sums::Sum;
 use super::view::View;
 use super::walk::{Next, Walk};
 
@@ -53,6 +54,14 @@ pub(super) fn parse(walk: &mut Walk<'_, '_>) -> Result<Next, Reason> {
     }
     if flags & ROUTING != 0 {
         len += source_routes_len(&view, len)?;
+    }
+    if flags & CHECKSUM != 0 {
+        walk.note_sum(Sum {
+            field: view.at() + 4,
+            covers: (view.at(), view.at() + view.wire_len()),
+            addresses: (0, 0),
+            never_zero: false,
+        });
     }
     walk.take_off(len, Layer::Gre(key))?;
     payload(walk, number, flags)

@@ -224,6 +224,7 @@ impl Ingress {
         }
         let origin = Origin {
             buffer: Buffer::Frame(number),
+            link: frame.link,
             timestamp: frame.timestamp,
             clock: self.clock,
             wire_len: frame.wire_len,
@@ -747,6 +748,7 @@ mod tests {
             let frame = OneFrame { link: LinkType::ETHERNET, ..frame };
             let origin = Origin {
                 buffer: Buffer::Frame(0),
+                link: LinkType::ETHERNET,
                 timestamp: Timestamp::from_nanos(1),
                 clock: Timestamp::from_nanos(2),
                 wire_len: frame.wire_len,

@@ -30,9 +30,10 @@ mod ppp;
 mod reason;
 mod shim;
 mod slab;
+mod sums;
 mod teredo;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod transport;
 mod udp;
 mod view;
@@ -45,3 +46,4 @@ pub use checksum::finish_checksum;
 pub use encapsulation::{Encapsulation, LAYERS_MAX, Layer};
 pub use ingress::{Checksums, Ingress, KeyDomain, PacketFilter, Parsed, Refused, WireConfig};
 pub use packet::{Buffer, Packet, TcpFlags, Transport};
+pub(crate) use sums::Sums;

@@ -1,6 +1,6 @@
 //! What is known of a packet after decapsulation.
 
-use mosaic_port::Timestamp;
+use mosaic_port::{LinkType, Timestamp};
 
 use crate::flow::{Direction, FlowKey};
 
@@ -82,6 +82,8 @@ pub struct Packet {
     pub direction: Direction,
     /// Where its bytes lie.
     pub buffer: Buffer,
+    /// What the frame begins with.
+    pub link: LinkType,
     /// Index into [`Parsed::encapsulations`](super::Parsed::encapsulations) of what was taken off around the innermost IP
     /// header.
     pub encapsulation: u8,

@@ -7,21 +7,21 @@ use mosaic_port::{Batch, Frame, LinkType, Timestamp};
 use super::{Checksums, Ingress, Layer, Packet, Parsed, Transport, WireConfig, checksum};
 
 /// Payload of [`tcp4`] and [`tcp6`].
-pub(super) const HELLO: &[u8] = b"hello";
+pub(crate) const HELLO: &[u8] = b"hello";
 /// Sequence number of both.
-pub(super) const SEQ: u32 = 0x0102_0304;
+pub(crate) const SEQ: u32 = 0x0102_0304;
 
 /// One frame of a [`Frames`] batch.
 #[derive(Clone, Debug)]
-pub(super) struct OneFrame {
-    pub(super) bytes: Vec<u8>,
-    pub(super) wire_len: u32,
-    pub(super) timestamp: u64,
-    pub(super) link: LinkType,
+pub(crate) struct OneFrame {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) wire_len: u32,
+    pub(crate) timestamp: u64,
+    pub(crate) link: LinkType,
 }
 
 impl OneFrame {
-    pub(super) fn new(link: LinkType, bytes: &[u8]) -> Self {
+    pub(crate) fn new(link: LinkType, bytes: &[u8]) -> Self {
         let wire_len = u32::try_from(bytes.len()).unwrap();
         Self {
             bytes: bytes.to_vec(),
@@ -33,7 +33,7 @@ impl OneFrame {
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Frames(pub(super) Vec<OneFrame>);
+pub(crate) struct Frames(pub(super) Vec<OneFrame>);
 
 impl Batch for Frames {
     fn len(&self) -> usize {
@@ -66,27 +66,27 @@ impl Batch for Frames {
 
 /// An ingress and its last burst.
 #[derive(Debug)]
-pub(super) struct Bench {
-    pub(super) ingress: Ingress,
-    pub(super) parsed: Parsed,
+pub(crate) struct Bench {
+    pub(crate) ingress: Ingress,
+    pub(crate) parsed: Parsed,
 }
 
 impl Bench {
-    pub(super) fn new(config: WireConfig) -> Self {
+    pub(crate) fn new(config: WireConfig) -> Self {
         Self {
             ingress: Ingress::new(config),
             parsed: Parsed::default(),
         }
     }
 
-    pub(super) fn verifying() -> Self {
+    pub(crate) fn verifying() -> Self {
         Self::new(WireConfig {
             checksums: Checksums::Verify,
             ..WireConfig::default()
         })
     }
 
-    pub(super) fn ignoring() -> Self {
+    pub(crate) fn ignoring() -> Self {
         Self::new(WireConfig {
             checksums: Checksums::Ignore,
             ..WireConfig::default()
@@ -94,7 +94,7 @@ impl Bench {
     }
 
     /// Parses a burst of one frame; the packet, or the name of the counter that it went to.
-    pub(super) fn frame(&mut self, frame: OneFrame) -> Result<Packet, &'static str> {
+    pub(crate) fn frame(&mut self, frame: OneFrame) -> Result<Packet, &'static str> {
         let before = (*self.ingress.drops(), *self.ingress.counters());
         self.ingress
             .parse(&Frames([frame].into()), &mut self.parsed);
@@ -123,7 +123,7 @@ impl Bench {
             .0)
     }
 
-    pub(super) fn layers(&self) -> &[Layer] {
+    pub(crate) fn layers(&self) -> &[Layer] {
         &self.parsed.encapsulations[usize::from(self.parsed.packets[0].encapsulation)].layers
     }
 }
@@ -132,7 +132,7 @@ impl Bench {
 ///
 /// # Panics
 /// Where it does not; or where a shorter capture of the same frame is not counted once, or is taken for more than is there.
-pub(super) fn layers_around(link: LinkType, frame: &[u8]) -> Vec<Layer> {
+pub(crate) fn layers_around(link: LinkType, frame: &[u8]) -> Vec<Layer> {
     let mut bench = Bench::verifying();
     let packet = bench.frame(OneFrame::new(link, frame)).unwrap();
     let Transport::Tcp { seq, .. } = packet.transport else {
@@ -162,16 +162,16 @@ pub(super) fn layers_around(link: LinkType, frame: &[u8]) -> Vec<Layer> {
 }
 
 /// What becomes of a frame.
-pub(super) fn outcome(link: LinkType, frame: &[u8]) -> Result<Packet, &'static str> {
+pub(crate) fn outcome(link: LinkType, frame: &[u8]) -> Result<Packet, &'static str> {
     Bench::verifying().frame(OneFrame::new(link, frame))
 }
 
 /// The pieces one behind the other.
-pub(super) fn join(parts: &[&[u8]]) -> Vec<u8> {
+pub(crate) fn join(parts: &[&[u8]]) -> Vec<u8> {
     parts.concat()
 }
 
-pub(super) fn ethernet(ether_type: u16, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn ethernet(ether_type: u16, payload: &[u8]) -> Vec<u8> {
     join(&[
         &[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2],
         &ether_type.to_be_bytes(),
@@ -180,12 +180,12 @@ pub(super) fn ethernet(ether_type: u16, payload: &[u8]) -> Vec<u8> {
 }
 
 /// From 192.0.2.1 to 198.51.100.2, identification 0x1234.
-pub(super) fn ipv4(proto: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn ipv4(proto: u8, payload: &[u8]) -> Vec<u8> {
     ipv4_with(proto, 0, &[], payload)
 }
 
 /// With the flags and fragment offset field, and options.
-pub(super) fn ipv4_with(proto: u8, fragment: u16, options: &[u8], payload: &[u8]) -> Vec<u8> {
+pub(crate) fn ipv4_with(proto: u8, fragment: u16, options: &[u8], payload: &[u8]) -> Vec<u8> {
     let header_len = 20 + options.len();
     let total_len = u16::try_from(header_len + payload.len())
         .unwrap()
@@ -216,12 +216,12 @@ pub(super) fn ipv4_with(proto: u8, fragment: u16, options: &[u8], payload: &[u8]
     packet
 }
 
-pub(super) const SOURCE6: [u8; 16] = [0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
-pub(super) const DESTINATION6: [u8; 16] =
+pub(crate) const SOURCE6: [u8; 16] = [0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+pub(crate) const DESTINATION6: [u8; 16] =
     [0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2];
 
 /// From 2001:db8::1 to 2001:db8::2.
-pub(super) fn ipv6(proto: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn ipv6(proto: u8, payload: &[u8]) -> Vec<u8> {
     let [high, low] = u16::try_from(payload.len()).unwrap().to_be_bytes();
     join(&[
         &[0x60, 0, 0, 0, high, low, proto, 64],
@@ -232,7 +232,7 @@ pub(super) fn ipv6(proto: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// A segment from port 4000 to 80 with [`HELLO`], its checksum for these addresses.
-pub(super) fn tcp(addresses: &[u8]) -> Vec<u8> {
+pub(crate) fn tcp(addresses: &[u8]) -> Vec<u8> {
     let mut segment = join(&[
         &[0x0f, 0xa0, 0, 80],
         &SEQ.to_be_bytes(),
@@ -244,7 +244,7 @@ pub(super) fn tcp(addresses: &[u8]) -> Vec<u8> {
 }
 
 /// Puts the checksum at `at`.
-pub(super) fn seal(segment: &mut [u8], at: usize, addresses: &[u8], proto: u8) {
+pub(crate) fn seal(segment: &mut [u8], at: usize, addresses: &[u8], proto: u8) {
     segment[at..at + 2].fill(0);
     let pseudo = checksum::sum(addresses, u64::from(proto) + segment.len() as u64);
     let sum = !checksum::fold(checksum::sum(segment, pseudo));
@@ -252,17 +252,17 @@ pub(super) fn seal(segment: &mut [u8], at: usize, addresses: &[u8], proto: u8) {
 }
 
 /// TCP over IPv4, complete.
-pub(super) fn tcp4() -> Vec<u8> {
+pub(crate) fn tcp4() -> Vec<u8> {
     ipv4(6, &tcp(&[192, 0, 2, 1, 198, 51, 100, 2]))
 }
 
 /// TCP over IPv6, complete.
-pub(super) fn tcp6() -> Vec<u8> {
+pub(crate) fn tcp6() -> Vec<u8> {
     ipv6(6, &tcp(&join(&[&SOURCE6, &DESTINATION6])))
 }
 
 /// A datagram without checksum.
-pub(super) fn udp(source: u16, destination: u16, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn udp(source: u16, destination: u16, payload: &[u8]) -> Vec<u8> {
     let len = u16::try_from(8 + payload.len()).unwrap();
     join(&[
         &source.to_be_bytes(),
@@ -274,12 +274,12 @@ pub(super) fn udp(source: u16, destination: u16, payload: &[u8]) -> Vec<u8> {
 }
 
 /// A frame whose datagram to `port` carries `payload`.
-pub(super) fn udp_frame(port: u16, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn udp_frame(port: u16, payload: &[u8]) -> Vec<u8> {
     ethernet(0x0800, &ipv4(17, &udp(4000, port, payload)))
 }
 
 /// The layer of the header that [`ipv4`] makes.
-pub(super) const OUTER4: Layer = Layer::Ip(
+pub(crate) const OUTER4: Layer = Layer::Ip(
     core::net::IpAddr::V4(core::net::Ipv4Addr::new(192, 0, 2, 1)),
     core::net::IpAddr::V4(core::net::Ipv4Addr::new(198, 51, 100, 2)),
 );

@@ -6,7 +6,7 @@ use super::reason::Reason;
 use super::view::View;
 use super::walk::{Addresses, IpHeader};
 use crate::flow::{Direction, FlowKey, Proto, rss};
-use mosaic_port::Timestamp;
+use mosaic_port::{LinkType, Timestamp};
 
 /// Protocols with ports at the place where UDP has them, besides those of [`Proto`].
 const DCCP: u8 = 33;
@@ -25,6 +25,7 @@ const ICMPV6_ECHO: [u8; 2] = [128, 129];
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Origin {
     pub(super) buffer: Buffer,
+    pub(super) link: LinkType,
     pub(super) timestamp: Timestamp,
     pub(super) clock: Timestamp,
     pub(super) wire_len: u32,
@@ -85,6 +86,7 @@ pub(super) fn packet(
         key,
         direction,
         buffer: origin.buffer,
+        link: origin.link,
         encapsulation,
         rss,
         timestamp: origin.timestamp,

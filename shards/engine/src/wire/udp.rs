@@ -1,6 +1,7 @@
 //! Tunnels that UDP carries, told by their port numbers.
 
 use super::reason::Reason;
+use super::sums::Sum;
 use super::view::View;
 use super::walk::{Next, Walk};
 use super::{Layer, ayiya, capwap, geneve, gtp, l2tp, teredo, vxlan};
@@ -92,7 +93,18 @@ pub(super) fn parse(walk: &mut Walk<'_, '_>) -> Result<Next, Reason> {
         return Ok(Next::Packet);
     };
     walk.push_ip()?;
+    let at = walk.view.at();
+    let is_sent = walk.view.u16(6) != Ok(0);
     walk.view = payload(walk.view)?;
+    walk.note_outer(at, walk.view.at());
+    if is_sent {
+        walk.note_sum(Sum {
+            field: at + 6,
+            covers: (at, walk.view.at() + walk.view.wire_len()),
+            addresses: (0, 0),
+            never_zero: true,
+        });
+    }
     Ok(Next::UdpTunnel(tunnel))
 }
 

@@ -5,6 +5,7 @@ use mosaic_port::LinkType;
 
 use super::fragments::Fragment;
 use super::reason::Reason;
+use super::sums::{Range, Sum};
 use super::udp::Tunnel;
 use super::view::View;
 use super::{LAYERS_MAX, Layer, ethernet, gre, ip, ipv6, link, llc, mpls, nsh, ppp, wlan};
@@ -111,6 +112,10 @@ pub(super) struct Walk<'a, 'l> {
     pub(super) layers: &'l mut Layers,
     /// Whether header checksums are checked.
     pub(super) verify: bool,
+    /// Checksums that cover what stands inside, outermost first.
+    pub(super) sums: ArrayVec<Sum, LAYERS_MAX>,
+    /// Where the headers that carry another packet stand: IP with its extensions, UDP.
+    pub(super) outer: ArrayVec<Range, { 2 * LAYERS_MAX }>,
 }
 
 impl<'a, 'l> Walk<'a, 'l> {
@@ -122,6 +127,8 @@ impl<'a, 'l> Walk<'a, 'l> {
             fragment: None,
             layers,
             verify,
+            sums: ArrayVec::new(),
+            outer: ArrayVec::new(),
         }
     }
 
@@ -187,8 +194,24 @@ impl<'a, 'l> Walk<'a, 'l> {
     /// Notes that the current IP header carries another packet.
     pub(super) fn push_ip(&mut self) -> Result<(), Reason> {
         match self.ip {
-            Some(ip) => self.push(ip.addresses.layer()),
+            Some(ip) => {
+                self.push(ip.addresses.layer())?;
+                self.note_outer(ip.at, self.view.at());
+                Ok(())
+            }
             None => Ok(()),
         }
+    }
+
+    /// Notes where a header around another packet stands.
+    pub(super) fn note_outer(&mut self, from: usize, to: usize) {
+        // Two a layer at most.
+        let _ = self.outer.try_push((from, to));
+    }
+
+    /// Notes a checksum that covers what stands inside.
+    pub(super) fn note_sum(&mut self, sum: Sum) {
+        // One a layer at most.
+        let _ = self.sums.try_push(sum);
     }
 }

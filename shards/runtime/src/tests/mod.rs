@@ -1,5 +1,6 @@
 //! Whole shards on threads: every packet once, at its owner, in order; books, back-pressure, stopping, containment.
 
+mod changes;
 mod containment;
 mod handover;
 mod inline;

@@ -9,7 +9,9 @@ use mosaic_engine::event::{Event, EventSet, Hook, Verdict};
 use mosaic_engine::flow::{FlowKey, Proto, rss};
 use mosaic_engine::shard::{ShardConfig, Timeouts};
 use mosaic_engine::wire::{Checksums, WireConfig};
-use mosaic_port::{Batch, Frame, LinkType, Port, PortError, PortFactory, Received, Timestamp};
+use mosaic_port::{
+    Batch, Extras, Frame, LinkType, Port, PortError, PortFactory, Received, Timestamp, Way,
+};
 
 use crate::{ActorSpec, Plan, Report, Running};
 
@@ -76,9 +78,12 @@ pub(super) struct Script {
     pub(super) after: Vec<Sent>,
 }
 
-/// Where an inline port sends to.
+/// Where an inline port sends to: on, and back.
 #[derive(Clone, Default, Debug)]
-pub(super) struct Wire(Arc<Mutex<Vec<Vec<u8>>>>);
+pub(super) struct Wire(Frames, Frames);
+
+/// Frames that were sent one way.
+type Frames = Arc<Mutex<Vec<Vec<u8>>>>;
 
 impl Wire {
     /// Every frame so far.
@@ -222,6 +227,41 @@ impl Port for TestPort {
         batch.clear();
         sent
     }
+
+    fn tx_burst_with(
+        &mut self,
+        batch: &mut TestBatch,
+        forward: u64,
+        extras: &Extras,
+    ) -> mosaic_port::Sent {
+        let mut sent = mosaic_port::Sent::default();
+        let Some(wire) = &self.script.wire else {
+            return sent;
+        };
+        let mut send = |bytes: &[u8], back: bool| {
+            sent.frames += 1;
+            sent.bytes += bytes.len() as u64;
+            let to = if back { &wire.1 } else { &wire.0 };
+            to.lock().unwrap().push(bytes.to_vec());
+        };
+        for (index, (bytes, _)) in batch.frames.drain(..).enumerate() {
+            extras
+                .with(index, true)
+                .for_each(|(back, bytes)| send(bytes, back));
+            if forward >> index & 1 == 1 && !bytes.is_empty() {
+                send(&bytes, false);
+            }
+            extras
+                .with(index, false)
+                .for_each(|(back, bytes)| send(bytes, back));
+        }
+        for (way, bytes) in extras.iter() {
+            if let Way::Interface { back, .. } = way {
+                send(bytes, back);
+            }
+        }
+        sent
+    }
 }
 
 pub(super) fn broken() -> PortError {
@@ -256,6 +296,15 @@ impl Batch for TestBatch {
 
     fn bytes_mut(&mut self, index: usize) -> Option<&mut [u8]> {
         Some(&mut self.frames[index].0)
+    }
+
+    fn replace(&mut self, index: usize, bytes: &[u8]) -> bool {
+        // A device's buffers are not larger either.
+        let fits = bytes.len() <= 2048;
+        if fits {
+            self.frames[index].0 = bytes.to_vec();
+        }
+        fits
     }
 
     fn clear(&mut self) {

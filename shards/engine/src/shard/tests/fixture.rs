@@ -5,7 +5,7 @@ use std::string::String;
 use std::vec;
 use std::vec::Vec;
 
-use mosaic_port::Timestamp;
+use mosaic_port::{LinkType, Timestamp};
 
 use crate::actor::{
     ActorId, FlowContext, FlowSummary, Host, MonitorId, PacketView, PeekError, ShardContext,
@@ -246,6 +246,7 @@ impl Bench {
             key,
             direction,
             buffer: Buffer::Frame(0),
+            link: LinkType::ETHERNET,
             encapsulation: 0,
             rss: rss::hash(&key),
             timestamp: time,

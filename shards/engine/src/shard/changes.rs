@@ -1,0 +1,371 @@
+//! What actors change in a burst, and what they send besides: copies of packets in a bounded arena, used again by the next
+//! burst. Packets that nobody changes are never copied.
+#![expect(dead_code, reason = "what injects and translates follows")]
+
+use alloc::vec::Vec;
+
+use super::context::PacketView;
+use crate::event::{Hook, Side};
+use crate::limits;
+use crate::wire::Packet;
+
+/// In the place of a packet's index: the bytes lie in the arena, and offsets count from its start.
+pub(crate) const ARENA: u8 = u8::MAX;
+
+/// No version: the packet is as it came.
+const AS_IT_CAME: u16 = u16::MAX;
+
+/// A packet as it is now.
+#[derive(Clone, Debug)]
+pub(super) struct Version {
+    /// Its headers.
+    pub(super) packet: Packet,
+    /// Where its buffer lies in the arena; `None` where the bytes are those that came.
+    place: Option<Place>,
+}
+
+/// A run of bytes in the arena.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Place {
+    start: u32,
+    len: u32,
+}
+
+impl Place {
+    fn of(self, arena: &[u8]) -> &[u8] {
+        &arena[self.start as usize..][..self.len as usize]
+    }
+}
+
+/// Where a frame that a shard sends of its own accord belongs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Route {
+    /// With packet `packet` of the burst.
+    With {
+        /// Index of the packet.
+        packet: u8,
+        /// Before it or after it, where both go the same way.
+        before: bool,
+        /// Back to where the packet came from, instead of on its way.
+        back: bool,
+    },
+    /// Out of the interface of this number, or the one opposite to it.
+    Interface {
+        /// The number, as in [`Frame::interface`](mosaic_port::Frame::interface).
+        interface: u32,
+        /// Out of it, instead of the opposite one.
+        back: bool,
+    },
+}
+
+/// A frame that a shard sends of its own accord.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Injected<'a> {
+    /// From the link layer on.
+    pub bytes: &'a [u8],
+    /// Where it belongs.
+    pub route: Route,
+}
+
+/// What an edit works on: a copy at the beginning of the arena's free part.
+#[derive(Clone, Debug)]
+pub(super) struct Draft {
+    pub(super) packet: Packet,
+    /// Where it begins in the room of the callback.
+    pub(super) start: usize,
+    pub(super) len: usize,
+}
+
+/// Changes of one burst.
+#[derive(Debug)]
+pub(super) struct Changes {
+    /// Packets that are not as they came: packet `i` has bit `i`.
+    pub(super) changed: u64,
+    /// The burst's source forwards.
+    pub(super) inline: bool,
+    arena: Vec<u8>,
+    used: usize,
+    versions: Vec<Version>,
+    latest: [u16; limits::BURST],
+    frames: Vec<(Route, Place)>,
+    /// What the callback at work makes of the packet at hand.
+    draft: Option<Draft>,
+}
+
+impl Default for Changes {
+    fn default() -> Self {
+        Self {
+            changed: 0,
+            inline: false,
+            // Zeroes that nobody has written to cost no memory until they are.
+            arena: alloc::vec![0; limits::CHANGED_BYTES],
+            used: 0,
+            versions: Vec::new(),
+            latest: [AS_IT_CAME; limits::BURST],
+            frames: Vec::new(),
+            draft: None,
+        }
+    }
+}
+
+/// The packet at a hook, as it is now.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AtHand<'a> {
+    pub(super) index: u8,
+    pub(super) packet: &'a Packet,
+    pub(super) bytes: &'a [u8],
+    pub(super) sender: Side,
+    pub(super) hook: Hook,
+}
+
+impl<'a> AtHand<'a> {
+    /// What actors are shown.
+    #[inline]
+    pub(super) fn view(&self) -> PacketView<'a> {
+        PacketView {
+            packet: self.packet,
+            bytes: self.bytes,
+            sender: self.sender,
+        }
+    }
+}
+
+/// Room for what a callback makes.
+#[derive(Debug)]
+pub(super) struct Desk<'a> {
+    /// Free part of the arena.
+    pub(super) room: &'a mut [u8],
+    /// How much of it is in use.
+    pub(super) used: usize,
+    pub(super) draft: &'a mut Option<Draft>,
+    pub(super) inline: bool,
+    /// Where the free part begins in the arena.
+    base: usize,
+    frames: &'a mut Vec<(Route, Place)>,
+}
+
+impl Desk<'_> {
+    /// Takes `len` bytes of the room; where they begin in it. `None` where there is not so much.
+    pub(super) fn take(&mut self, len: usize) -> Option<usize> {
+        let start = self.used;
+        if self.room.len() - start < len {
+            return None;
+        }
+        self.used += len;
+        Some(start)
+    }
+
+    /// Sends what stands in the room at `start`. False where too much is sent already.
+    pub(super) fn send(&mut self, route: Route, start: usize, len: usize) -> bool {
+        if self.frames.len() == limits::INJECTED {
+            return false;
+        }
+        self.frames.push((route, place(self.base + start, len)));
+        true
+    }
+}
+
+fn place(start: usize, len: usize) -> Place {
+    // The arena is far smaller than 4 GiB.
+    let [start, len] = [start, len].map(|bytes| u32::try_from(bytes).unwrap_or(0));
+    Place { start, len }
+}
+
+const _: () = assert!(limits::CHANGED_BYTES < u32::MAX as usize);
+
+impl Changes {
+    /// Ready for a burst.
+    #[inline]
+    pub(super) fn clear(&mut self) {
+        self.used = 0;
+        self.changed = 0;
+        self.versions.clear();
+        self.frames.clear();
+    }
+
+    /// What is known of packet `i` where that is not what came.
+    #[inline]
+    fn version(&self, i: usize) -> Option<&Version> {
+        if self.changed >> i & 1 == 0 {
+            None
+        } else {
+            self.versions.get(usize::from(self.latest[i]))
+        }
+    }
+
+    /// Names the version that packet `i` has now.
+    #[inline]
+    pub(super) fn mark(&self, i: usize) -> u16 {
+        if self.changed >> i & 1 == 0 {
+            AS_IT_CAME
+        } else {
+            self.latest[i]
+        }
+    }
+
+    /// Packet `i` as it is now.
+    #[inline]
+    pub(super) fn packet<'a>(&'a self, packets: &'a [Packet], i: usize) -> &'a Packet {
+        self.version(i)
+            .map_or(&packets[i], |version| &version.packet)
+    }
+
+    /// Its buffer as it is now.
+    #[inline]
+    pub(super) fn bytes<'a>(&'a self, bytes: &'a [&'a [u8]], i: usize) -> &'a [u8] {
+        match self.version(i).and_then(|version| version.place) {
+            Some(place) => place.of(&self.arena),
+            None => bytes[i],
+        }
+    }
+
+    /// The buffer of packet `i` if it is a copy.
+    pub(super) fn copy(&self, i: usize) -> Option<&[u8]> {
+        let place = self.version(i)?.place?;
+        Some(place.of(&self.arena))
+    }
+
+    /// Where payload at `at` of packet `i` lies now: index of the buffer, and offset in it.
+    #[inline]
+    pub(super) fn locate(&self, i: usize, at: u32) -> (u8, u32) {
+        match self.version(i).and_then(|version| version.place) {
+            Some(place) => (ARENA, place.start + at),
+            None => (u8::try_from(i).unwrap_or(0), at),
+        }
+    }
+
+    /// All that was copied in this burst.
+    pub(super) fn arena(&self) -> &[u8] {
+        &self.arena
+    }
+
+    /// Notes headers of packet `i` that differ from what came, while its bytes do not.
+    pub(super) fn override_packet(&mut self, i: usize, packet: Packet) -> bool {
+        self.add(
+            i,
+            Version {
+                packet,
+                place: None,
+            },
+        )
+    }
+
+    fn add(&mut self, i: usize, version: Version) -> bool {
+        let Some(number) = u16::try_from(self.versions.len())
+            .ok()
+            .filter(|_| self.versions.len() < limits::VERSIONS)
+        else {
+            return false;
+        };
+        self.versions.push(version);
+        self.latest[i] = number;
+        self.changed |= 1 << i;
+        true
+    }
+
+    /// Whether another version would be taken.
+    fn takes_another(&self) -> bool {
+        self.versions.len() < limits::VERSIONS
+    }
+
+    /// What a callback works with: what was copied so far, the packet at `hand`, and room for more.
+    #[inline]
+    pub(super) fn open<'a>(
+        &'a mut self,
+        packets: &'a [Packet],
+        bytes: &'a [&'a [u8]],
+        hand: Option<(usize, Side, Hook)>,
+    ) -> (&'a [u8], Option<AtHand<'a>>, Desk<'a>) {
+        let (base, inline, full) = (self.used, self.inline, !self.takes_another());
+        let version = match hand {
+            Some((i, ..)) if self.changed >> i & 1 != 0 => {
+                self.versions.get(usize::from(self.latest[i]))
+            }
+            _ => None,
+        };
+        let (kept, room) = self.arena.split_at_mut(base);
+        let kept: &'a [u8] = kept;
+        let at_hand = hand.map(|(i, sender, hook)| AtHand {
+            index: u8::try_from(i).unwrap_or(0),
+            packet: version.map_or(&packets[i], |version| &version.packet),
+            bytes: version
+                .and_then(|version| version.place)
+                .map_or(bytes[i], |place| place.of(kept)),
+            sender,
+            hook,
+        });
+        let desk = Desk {
+            room: if full { &mut [] } else { room },
+            used: 0,
+            draft: &mut self.draft,
+            inline,
+            base,
+            frames: &mut self.frames,
+        };
+        (kept, at_hand, desk)
+    }
+
+    /// Takes in what a callback has made with `used` bytes of its room, of packet `i` if it had one at hand.
+    #[inline]
+    pub(super) fn adopt(&mut self, used: usize, i: Option<usize>) {
+        if used > 0 {
+            self.adopt_some(used, i);
+        }
+    }
+
+    #[cold]
+    fn adopt_some(&mut self, used: usize, i: Option<usize>) {
+        let base = self.used;
+        self.used += used;
+        if let (Some(draft), Some(i)) = (self.draft.take(), i) {
+            let place = Some(place(base + draft.start, draft.len));
+            // There was room for it when it was begun.
+            self.add(
+                i,
+                Version {
+                    packet: draft.packet,
+                    place,
+                },
+            );
+        }
+    }
+
+    /// Packet `i` as a copy that may be changed, with its headers, one that it has already or a new one. `None` where there is
+    /// no room.
+    pub(super) fn make_copy(
+        &mut self,
+        packets: &[Packet],
+        bytes: &[&[u8]],
+        i: usize,
+    ) -> Option<(&mut [u8], &mut Packet)> {
+        if self.copy(i).is_none() {
+            let (packet, from) = (*self.packet(packets, i), bytes[i]);
+            let start = self.used;
+            self.arena
+                .get_mut(start..start + from.len())?
+                .copy_from_slice(from);
+            let place = Some(place(start, from.len()));
+            if !self.add(i, Version { packet, place }) {
+                return None;
+            }
+            self.used += from.len();
+        }
+        let version = self.versions.get_mut(usize::from(self.latest[i]))?;
+        let place = version.place?;
+        let bytes = &mut self.arena[place.start as usize..][..place.len as usize];
+        Some((bytes, &mut version.packet))
+    }
+
+    /// Frames that are sent besides, in the order in which they were made.
+    pub(super) fn injected(&self) -> impl Iterator<Item = Injected<'_>> {
+        self.frames.iter().map(|(route, place)| Injected {
+            bytes: place.of(&self.arena),
+            route: *route,
+        })
+    }
+
+    /// How many.
+    pub(super) fn injected_frames(&self) -> usize {
+        self.frames.len()
+    }
+}

@@ -1,0 +1,128 @@
+//! What is kept of the few flows with which something special is done: those that are blocked or translated. Their packets
+//! are told by a flag of the flow; the others pay for nothing here.
+
+use alloc::vec::Vec;
+
+use super::{Run, Shard};
+use crate::event::Side;
+use crate::flow::entry::Flags;
+
+/// What is special about a flow.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Special {
+    /// Its packets are dropped unseen.
+    pub(super) blocked: bool,
+}
+
+impl Special {
+    /// Whether nothing is.
+    fn is_plain(&self) -> bool {
+        !self.blocked
+    }
+}
+
+/// The special flows of a shard: at most as many as it has flows.
+#[derive(Debug)]
+pub(super) struct Specials {
+    /// Place in `list`, plus 1, by number of the flow; as long as the largest such number needs.
+    index: Vec<u32>,
+    list: Vec<Special>,
+    free: Vec<u32>,
+}
+
+impl Specials {
+    /// For the flows of a table of this size.
+    pub(super) fn new(flows_max: usize) -> Self {
+        // Reserved, not touched.
+        Self {
+            index: Vec::with_capacity(flows_max),
+            list: Vec::with_capacity(flows_max),
+            free: Vec::new(),
+        }
+    }
+
+    fn place(&self, flow: u32) -> Option<usize> {
+        let place = self.index.get(flow as usize)?.checked_sub(1)?;
+        usize::try_from(place).ok()
+    }
+
+    /// What is special about a flow, if anything is.
+    pub(super) fn get(&self, flow: u32) -> Option<&Special> {
+        self.list.get(self.place(flow)?)
+    }
+
+    /// What is special about a flow; made if need be.
+    fn make(&mut self, flow: u32) -> &mut Special {
+        let place = match self.place(flow) {
+            Some(place) => place,
+            None => {
+                if self.index.len() <= flow as usize {
+                    self.index.resize(flow as usize + 1, 0);
+                }
+                let place = self.free.pop().unwrap_or_else(|| {
+                    self.list.push(Special::default());
+                    u32::try_from(self.list.len() - 1).unwrap_or(u32::MAX)
+                });
+                self.index[flow as usize] = place + 1;
+                place as usize
+            }
+        };
+        &mut self.list[place]
+    }
+
+    /// The flow is like any other now.
+    fn drop_of(&mut self, flow: u32) {
+        let Some(place) = self.index.get_mut(flow as usize) else {
+            return;
+        };
+        if let Some(place) = core::mem::take(place).checked_sub(1) {
+            self.list[place as usize] = Special::default();
+            self.free.push(place);
+        }
+    }
+}
+
+impl Shard {
+    /// Changes what is special about a flow.
+    pub(super) fn make_special(&mut self, flow: u32, change: impl FnOnce(&mut Special)) {
+        let special = self.specials.make(flow);
+        change(special);
+        if special.is_plain() {
+            self.specials.drop_of(flow);
+        }
+        let is_special = self.specials.get(flow).is_some();
+        self.table
+            .hot_mut(flow)
+            .flags
+            .set(Flags::SPECIAL, is_special);
+    }
+
+    /// The flow is about to be removed.
+    pub(super) fn forget_special(&mut self, flow: u32) {
+        if self.table.hot(flow).flags.contains(Flags::SPECIAL) {
+            self.specials.drop_of(flow);
+        }
+    }
+
+    /// What comes before all else with a packet of a special flow; whether that was all.
+    #[cold]
+    pub(super) fn enter_special(
+        &mut self,
+        run: &mut Run<'_>,
+        i: usize,
+        number: u32,
+        side: Side,
+    ) -> bool {
+        let blocked = self
+            .specials
+            .get(number)
+            .is_some_and(|special| special.blocked);
+        if blocked {
+            run.dropped |= 1 << i;
+            let len = u64::from(run.packets[i].payload_len);
+            let rare = self.table.cold_mut(number).half_mut(side);
+            rare.payload_adjust = rare.payload_adjust.wrapping_add(len);
+        }
+        blocked
+    }
+}
