@@ -8,9 +8,6 @@ use crate::lab::Lab;
 use crate::load::noise;
 use crate::namespace::{Namespace, eventually};
 
-/// A link on each side that loses three frames of a hundred and lets one of twenty overtake others.
-pub(crate) const LOSSY: &str = "--loss 0.03 --reorder 0.05 --delay 0.001";
-
 const FILES: usize = 16;
 /// Requests of one curl, which is bounded in time.
 const REQUESTS_EACH: usize = 960;
@@ -19,7 +16,7 @@ const AT_ONCE: &str = "60";
 /// How many requests are asked for.
 pub(crate) fn requests() -> usize {
     let told: usize = std::env::var("MOSAIC_REQUESTS").map_or(480, |text| text.parse().unwrap());
-    told.next_multiple_of(FILES)
+    told.next_multiple_of(2 * FILES)
 }
 
 /// Files of different lengths, where nginx finds them.

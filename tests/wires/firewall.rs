@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::crowd::{Crowd, LOSSY, nothing_waits, requests};
+use crate::crowd::{Crowd, nothing_waits, requests};
 use crate::lab::{A4, A6, B4, B6, Device, Lab};
 use crate::load::{Web, iperf, iperf_server, ping};
 use crate::mosaic::Mosaic;
@@ -241,7 +241,7 @@ fn figures_add_up() {
 /// Over bad links, under load, in both versions of IP.
 #[test]
 fn what_is_accepted_arrives_whole() {
-    let Some(lab) = Lab::through(LOSSY) else {
+    let Some(lab) = Lab::lossy() else {
         return;
     };
     let web = Web::start(&lab);

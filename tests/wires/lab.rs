@@ -62,6 +62,23 @@ impl Lab {
         Some(lab)
     }
 
+    /// The same, with links that lose three frames of a hundred and let one of twenty overtake others. The ends know each
+    /// other's hardware addresses: else three lost questions in a row end a test.
+    pub(crate) fn lossy() -> Option<Self> {
+        let lab = Self::through("--loss 0.03 --reorder 0.05 --delay 0.001")?;
+        let [a, b] = [(&lab.a, "a0"), (&lab.b, "b0")].map(|(end, name)| end.hardware_address(name));
+        for (end, interface, others, hardware) in
+            [(&lab.a, "a0", [B4, B6], &b), (&lab.b, "b0", [A4, A6], &a)]
+        {
+            for other in others {
+                end.ip(&format!(
+                    "neigh replace {other} lladdr {hardware} dev {interface}"
+                ));
+            }
+        }
+        Some(lab)
+    }
+
     fn empty() -> Option<Self> {
         if !is_possible() {
             return None;

@@ -38,26 +38,14 @@ impl Web {
         fs::create_dir(&root).unwrap();
         fs::write(root.join("big"), &big).unwrap();
         fs::write(root.join("small"), SMALL).unwrap();
-        let folder = lab.folder().to_str().unwrap();
-        let config = format!(
-            "daemon off; master_process off; user root; pid {folder}/nginx.pid; error_log {folder}/nginx.log;\n\
-             events {{}}\n\
-             http {{\n access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;\n\
-             fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;\n\
-             server {{ listen 80; listen [::]:80; listen 81; listen [::]:81; listen 82; listen [::]:82; root {folder}/www; location ~ ^/small {{ try_files /small =404; }} }}\n}}\n"
-        );
-        let file = lab.path("nginx.conf");
-        fs::write(&file, config).unwrap();
-        let log = lab.path("nginx.log");
-        let program = [
-            "nginx",
-            "-c",
-            file.to_str().unwrap(),
-            "-e",
-            log.to_str().unwrap(),
-        ];
+        let listen =
+            "listen 80; listen [::]:80; listen 81; listen [::]:81; listen 82; listen [::]:82;";
         let web = Self {
-            _nginx: lab.b.start(&program, lab.folder(), "nginx"),
+            _nginx: nginx(
+                lab,
+                "nginx",
+                &format!("{listen} location ~ ^/small {{ try_files /small =404; }}"),
+            ),
             big,
         };
         wait_for_port(&lab.b, 80);
@@ -78,6 +66,29 @@ impl Web {
         assert_eq!(transfers[0].body_bytes, FILE_BYTES as u64);
         transfers
     }
+}
+
+/// nginx in B, which serves the folder `www`; `server` says where it listens, and more. Who asked stands in `NAME-access.log`.
+pub(crate) fn nginx(lab: &Lab, name: &str, server: &str) -> Background {
+    let path = lab.path(name);
+    let path = path.to_str().unwrap();
+    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|what| format!("{what}_temp_path {path}-{what};"))
+        .join(" ");
+    let config = format!(
+        "daemon off; master_process off; user root; pid {path}.pid; error_log {path}.log;\nevents {{}}\n\
+         http {{\n access_log {path}-access.log; {temporary}\n server {{ root {root}; {server} }}\n}}\n",
+        root = lab.path("www").display(),
+    );
+    fs::write(format!("{path}.conf"), config).unwrap();
+    let program = [
+        "nginx",
+        "-c",
+        &format!("{path}.conf"),
+        "-e",
+        &format!("{path}.log"),
+    ];
+    lab.b.start(&program, lab.folder(), name)
 }
 
 /// `count` small requests, each on a connection of its own.
@@ -200,7 +211,12 @@ pub(crate) fn iperf_server(lab: &Lab) -> Background {
 
 /// What iperf3's client reports, with these arguments.
 pub(crate) fn iperf(lab: &Lab, arguments: &str) -> Value {
-    let program = format!("iperf3 -c {B4} -p 5201 -J --connect-timeout 3000 {arguments}");
+    iperf_to(lab, B4, arguments)
+}
+
+/// The same towards another address.
+pub(crate) fn iperf_to(lab: &Lab, host: &str, arguments: &str) -> Value {
+    let program = format!("iperf3 -c {host} -p 5201 -J --connect-timeout 3000 {arguments}");
     // The server takes one client at a time, and may be busy ending with the last one.
     eventually("that iperf3 succeeds", || {
         let output = lab.a.output(&program);

@@ -34,3 +34,4 @@ mod rules;
 mod soak;
 mod traffic;
 mod watch;
+mod watchers;

@@ -62,7 +62,8 @@ impl<'a> Mosaic<'a> {
 
     /// An example on an inline wire, with these arguments.
     pub(crate) fn example(lab: &'a Lab, device: Device, name: &str, arguments: &[&str]) -> Self {
-        let wire = lab.wire(device, "");
+        // What has ended is forgotten soon, so that what was given to it comes back.
+        let wire = lab.wire(device, "[timeouts]\nclosed_s = 3\n");
         let file = Self::configure(lab, &(wire + "[metrics]\nlisten = \"127.0.0.1:0\"\n"));
         let program = built::example(name);
         let begin = [program.to_str().unwrap(), "--config", &file];

@@ -160,6 +160,12 @@ impl Namespace {
         other.ip(&format!("link set {there} up"));
     }
 
+    /// Hardware address of an interface.
+    pub(crate) fn hardware_address(&self, interface: &str) -> String {
+        let path = format!("/sys/class/net/{interface}/address");
+        self.run(&["cat", &path]).trim().to_owned()
+    }
+
     /// Frames that an interface has received and sent, as the kernel counts them.
     pub(crate) fn frames(&self, interface: &str) -> [u64; 2] {
         let output = self.ip_output(&format!("-s -j link show {interface}"));

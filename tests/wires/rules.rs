@@ -25,11 +25,6 @@ for number in range(10):
     raw.send(theirs + ours + b"\x08\x00" + ip + udp + payload)
 "#;
 
-fn hardware_address(namespace: &crate::namespace::Namespace, interface: &str) -> String {
-    let path = format!("/sys/class/net/{interface}/address");
-    namespace.run(&["cat", &path]).trim().to_owned()
-}
-
 fn pings(lab: &Lab) -> bool {
     lab.a
         .output(&format!("ping -n -c 1 -W 2 {B4}"))
@@ -45,7 +40,7 @@ fn without_arp_only_static_neighbours_reach_each_other() {
     mosaic.wait_for("a dropped request", |metrics| {
         (metrics.dropped("not_analysed") >= 1.0).then_some(())
     });
-    let [a, b] = [(&lab.a, "a0"), (&lab.b, "b0")].map(|(end, name)| hardware_address(end, name));
+    let [a, b] = [(&lab.a, "a0"), (&lab.b, "b0")].map(|(end, name)| end.hardware_address(name));
     lab.a.ip(&format!("neigh replace {B4} lladdr {b} dev a0"));
     lab.b
         .ip(&format!("neigh replace 192.0.2.1 lladdr {a} dev b0"));
@@ -80,8 +75,7 @@ fn wrong_checksums_pass_or_are_dropped_as_told() {
             said.contains("ready").then_some(())
         });
         let mosaic = Mosaic::inline(&lab, Device::Veth, &format!("bad_checksum = \"{fate}\""));
-        let [a, b] =
-            [(&lab.a, "a0"), (&lab.b, "b0")].map(|(end, name)| hardware_address(end, name));
+        let [a, b] = [(&lab.a, "a0"), (&lab.b, "b0")].map(|(end, name)| end.hardware_address(name));
         lab.a.run(&["python3", "-c", DATAGRAMS, &a, &b]);
         mosaic.wait_for("ten datagrams", |metrics| {
             let wrong = ["reason=\"transport_checksum\""];
