@@ -75,11 +75,12 @@ pub use mosaic_port as port;
 pub mod prelude {
     pub use mosaic_engine::actor::{
         Actor, Chunks, ClientBy, CloseError, EditError, FlowContext, FlowId, FlowSummary, Fragment,
-        MonitorId, OpenError, PacketEdit, PacketView, Part, PeekError, ShardContext, SideSummary,
-        StartError, StreamInfo, TimerError, TimerId,
+        MonitorId, OpenError, PacketEdit, PacketError, PacketView, Part, PeekError, ShardContext,
+        SideSummary, StartError, StreamInfo, SubscribeError, TimerError, TimerId,
     };
     pub use mosaic_engine::event::{
-        EndReason, Event, EventSet, Filter, Hook, RetransmissionKind, Side, StreamError, Verdict,
+        DefineError, EndReason, Event, EventSet, Filter, Hook, RaiseError, RetransmissionKind,
+        Side, StreamError, Topic, Trigger, UserEventId, Verdict,
     };
     pub use mosaic_engine::flow::{Endpoint, FlowKey, Proto};
     pub use mosaic_engine::shard::{OverlapPolicy, Profile};

@@ -30,6 +30,21 @@
 //! | a connection that is met midway is never a flow | is one, where `midstream` is on; its first packet raises `ConnStart` | |
 //! | `PKT_OUT`, `CONN_SETUP`, `DEBUG`: accepted, never raised | do not exist | |
 //!
+//! # User-defined events and subscriptions
+//!
+//! | reference | mosaic | why |
+//! |---|---|---|
+//! | unregistering a callback always fails; registering again keeps the old one | `subscribe` and `unsubscribe` work for each flow, from the next event on | |
+//! | predicates are asked twice where there is a callback; the order of callbacks depends on the history of registrations | once; a base before what is built on it, in the order of definition | |
+//! | a predicate is called with the socket of one subscriber | is asked about the flow, and cannot move a reader | whoever subscribes, the answer is the same |
+//! | `alloc_event` and `raise_event` do not work | `define_raised`, `Trigger::raise`, and `FlowContext::raise` with a payload, also from the end of a burst and from timers | |
+//! | hooks of nested events are checked against bits of their base's number | against the built-in event at the root | |
+//! | the same definition is the same (base, filter, bytes of the argument) | the same (name, base): the first predicate counts | closures cannot be compared; a name lets one actor use the event of another |
+//! | events are of the process, without a lock | of the shard | shards share nothing |
+//! | overwritten silently where 102,400 trees are in use | at 16,384 sets a change is refused, and counted | |
+//! | trees that no flow has are kept | given back | |
+//! | changing a passive socket affects flows that begin later | the same | |
+//!
 //! # Hooks and monitors
 //!
 //! | reference | mosaic | why |

@@ -371,6 +371,16 @@ pub const METRICS: &[Metric] = &[
         |s| s.counters.bounds_hit,
     ),
     // Events and actors.
+    counter(
+        "mosaic_subscriptions_refused_total",
+        "Times no set of subscriptions was left for what was asked of a flow.",
+        |s| s.counters.subscriptions_refused,
+    ),
+    counter(
+        "mosaic_raises_refused_total",
+        "User-defined events not raised because too many were raised in answer to one event.",
+        |s| s.counters.raises_refused,
+    ),
     counter_by(
         "event",
         "mosaic_events_total",
@@ -541,6 +551,8 @@ mod tests {
             overrun_bytes: n(),
             bounds_hit: n(),
             invalid_segments: n(),
+            subscriptions_refused: n(),
+            raises_refused: n(),
         };
         let port = PortFigures {
             name: "left".into(),

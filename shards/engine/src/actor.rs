@@ -5,7 +5,7 @@ use core::time::Duration;
 
 #[cfg(doc)]
 use crate::event::EventSet;
-use crate::event::{Event, Filter, Hook, Verdict};
+use crate::event::{DefineError, Event, Filter, Hook, Topic, Trigger, UserEventId, Verdict};
 pub use crate::shard::context::{
     Chunks, ClientBy, FlowContext, FlowId, FlowSummary, PacketError, PacketView, PeekError,
     SideSummary,
@@ -96,6 +96,11 @@ pub trait Host {
     fn on_timer(&mut self, _actor: ActorId, _flow: &mut FlowContext<'_>, _timer: TimerId) {}
     /// See [`Actor::on_shard_timer`].
     fn on_shard_timer(&mut self, _actor: ActorId, _shard: &mut ShardContext<'_>, _timer: TimerId) {}
+    /// Asks a predicate that the actor has defined whether a user-defined event happens: returns what `ask` returns, false
+    /// where it panics.
+    fn on_predicate(&mut self, _actor: ActorId, ask: &mut dyn FnMut() -> bool) -> bool {
+        ask()
+    }
     /// The last monitor the actor had on the flow of this index was closed: its state of the flow goes, without a call.
     fn forget(&mut self, _actor: ActorId, _index: u32) {}
 }
@@ -110,6 +115,9 @@ pub enum OpenError {
     /// An event was asked for at a hook where it does not happen; see [`EventSet::at`].
     #[error("an event was subscribed to at a hook where it does not happen")]
     BadHook,
+    /// A user-defined event of another shard was asked for.
+    #[error("no such user-defined event on this shard")]
+    BadEvent,
 }
 
 impl OpenError {
@@ -117,7 +125,7 @@ impl OpenError {
     pub const fn errno(self) -> &'static str {
         match self {
             Self::NoSocket => "ENFILE",
-            Self::BadHook => "EINVAL",
+            Self::BadHook | Self::BadEvent => "EINVAL",
         }
     }
 }
@@ -158,6 +166,55 @@ impl<'a> ShardContext<'a> {
         MonitorBuilder::new(self.shard.monitors_mut(), self.actor, filter)
     }
 
+    /// Lends a monitor, to change what it asks of flows that begin from now on. Each flow keeps what was asked when it began,
+    /// until it is [changed](FlowContext::subscribe) itself.
+    ///
+    /// # Errors
+    /// [`SubscribeError::StaleHandle`].
+    pub fn monitor(&mut self, monitor: MonitorId) -> Result<MonitorContext<'_>, SubscribeError> {
+        MonitorContext::new(self.shard.monitors_mut(), monitor)
+    }
+
+    /// Defines an event that is built on `base`, one built-in event or a user-defined one: it happens where `base` does and
+    /// `predicate` says so. A predicate is asked once for each event and hook however many subscribe, and not at all on flows
+    /// where nobody subscribes to the event, or to one that is built on it. It moves no reader. Where `base` is
+    /// [`NEW_DATA`](EventSet::NEW_DATA), [`peek_at`](FlowContext::peek_at) gives it the bytes of the burst.
+    ///
+    /// The same name with the same base is the same event: the first predicate counts. Events are there for all actors of the
+    /// shard, for as long as the shard.
+    ///
+    /// # Errors
+    /// [`DefineError`].
+    pub fn define_event(
+        &mut self,
+        name: &str,
+        base: impl Into<Topic>,
+        predicate: impl FnMut(&FlowContext<'_>, &mut Trigger<'_>) -> bool + 'static,
+    ) -> Result<UserEventId, DefineError> {
+        let (actor, predicate) = (self.actor, Box::new(predicate));
+        let users = &mut self.shard.monitors_mut().users;
+        users.define(actor, name, base.into(), Some(predicate))
+    }
+
+    /// Defines an event without predicate: one that the predicate of its base raises ([`Trigger::raise`]), among any number
+    /// of others, or an actor by hand ([`FlowContext::raise`]).
+    ///
+    /// # Errors
+    /// [`DefineError`].
+    pub fn define_raised(
+        &mut self,
+        name: &str,
+        base: impl Into<Topic>,
+    ) -> Result<UserEventId, DefineError> {
+        let (actor, users) = (self.actor, &mut self.shard.monitors_mut().users);
+        users.define(actor, name, base.into(), None)
+    }
+
+    /// The user-defined event of this name, whoever has defined it.
+    pub fn event(&mut self, name: &str) -> Option<UserEventId> {
+        self.shard.monitors_mut().users.named(name)
+    }
+
     /// Closes a monitor, as [`FlowContext::close`] does.
     ///
     /// # Errors
@@ -195,4 +252,5 @@ impl<'a> ShardContext<'a> {
 pub use crate::shard::edit::{EditError, PacketEdit, Part};
 pub use crate::shard::facts::{Fragment, StreamInfo};
 pub use crate::shard::monitors::MonitorBuilder;
+pub use crate::shard::subscribe::{MonitorContext, SubscribeError};
 pub use crate::shard::timers::{TimerError, TimerId};

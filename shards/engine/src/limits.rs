@@ -18,6 +18,14 @@ pub const FRAGMENTS: usize = 4096;
 pub const FRAGMENT_TIMEOUT_NS: u64 = 30_000_000_000;
 /// Monitor sockets of one shard.
 pub const MONITORS: usize = 16;
+/// Sets of subscriptions of one shard: flows that are asked the same share one.
+pub const MONITOR_SETS: usize = 1 << 14;
+/// Events that can be defined on one shard.
+pub const USER_EVENTS: usize = 4096;
+/// User-defined events that all sets of a shard ask for together.
+pub const USER_SUBSCRIPTIONS: usize = 1 << 20;
+/// User-defined events that may be raised by hand in answer to one event, with the answers to these.
+pub const RAISED_EVENTS: usize = 64;
 /// Timers of one shard that may be set at the same time.
 pub const TIMERS: usize = 1 << 18;
 /// Timers that fire at the end of one burst; the others that are due fire after the next.
@@ -41,6 +49,11 @@ pub const INJECTED: usize = 256;
 pub const BURST: usize = mosaic_port::BURST_MAX;
 
 const _: () = assert!(MONITORS <= 16, "monitors of a flow are a 16-bit set");
+const _: () = assert!(MONITOR_SETS <= 65_536, "sets are numbered by a u16");
+const _: () = assert!(
+    USER_EVENTS < 65_535,
+    "user-defined events are numbered by a u16"
+);
 const _: () = assert!(HOLES <= HOLES_MAX, "the default is within what is allowed");
 const _: () = assert!(
     OUT_OF_ORDER_BYTES <= SIDE_BYTES,

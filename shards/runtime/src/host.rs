@@ -87,6 +87,10 @@ impl Host for ActorHost {
         self.actors[usize::from(actor.0)].on_shard_timer(shard, timer);
     }
 
+    fn on_predicate(&mut self, actor: ActorId, ask: &mut dyn FnMut() -> bool) -> bool {
+        self.actors[usize::from(actor.0)].on_predicate(ask)
+    }
+
     fn forget(&mut self, actor: ActorId, index: u32) {
         self.actors[usize::from(actor.0)].forget(index);
     }
@@ -107,6 +111,7 @@ pub(crate) trait ErasedActor {
     fn on_removed(&mut self, flow: &mut FlowContext<'_>);
     fn on_timer(&mut self, flow: &mut FlowContext<'_>, timer: TimerId);
     fn on_shard_timer(&mut self, shard: &mut ShardContext<'_>, timer: TimerId);
+    fn on_predicate(&mut self, ask: &mut dyn FnMut() -> bool) -> bool;
     fn forget(&mut self, index: u32);
     fn finish(&mut self);
 }
@@ -277,6 +282,13 @@ impl<A: Actor> ErasedActor for HostedActor<A> {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| actor.on_shard_timer(shard, timer))) {
             self.replace("on_shard_timer", panic);
         }
+    }
+
+    fn on_predicate(&mut self, ask: &mut dyn FnMut() -> bool) -> bool {
+        catch_unwind(AssertUnwindSafe(ask)).unwrap_or_else(|panic| {
+            self.replace("predicate", panic);
+            false
+        })
     }
 
     fn forget(&mut self, index: u32) {

@@ -1,5 +1,6 @@
 //! Every built-in event, once.
 
+use super::user::UserEventId;
 use crate::tcp::State;
 
 /// One of the two ends of a flow.
@@ -149,10 +150,17 @@ pub enum Event {
     LateData(Side),
     /// The flow was idle for longer than its state allows. Just before `ConnEnd`.
     Timeout,
+    /// A user-defined event has happened.
+    User {
+        /// Which.
+        event: UserEventId,
+        /// What its predicate, or whoever raised it, has given along.
+        payload: u64,
+    },
 }
 
-/// How many kinds of events there are.
-pub const EVENTS: usize = 10;
+/// How many kinds of events there are: the built-in ones, and one for all that are user-defined.
+pub const EVENTS: usize = 11;
 
 bitflags::bitflags! {
     /// A set of events to subscribe to.
@@ -183,7 +191,7 @@ bitflags::bitflags! {
 }
 
 impl Event {
-    /// The set of just this event.
+    /// The set of just this event; empty for a user-defined one.
     pub const fn set(&self) -> EventSet {
         match self {
             Self::PacketIn => EventSet::PACKET_IN,
@@ -196,6 +204,16 @@ impl Event {
             Self::Error { .. } => EventSet::ERROR,
             Self::LateData(_) => EventSet::LATE_DATA,
             Self::Timeout => EventSet::TIMEOUT,
+            Self::User { .. } => EventSet::empty(),
+        }
+    }
+
+    /// Index of its kind: of its bit among the built-in events; all user-defined ones have the last.
+    #[inline]
+    pub(crate) const fn kind(&self) -> usize {
+        match self {
+            Self::User { .. } => EVENTS - 1,
+            event => event.set().bits().trailing_zeros() as usize,
         }
     }
 
@@ -212,7 +230,7 @@ impl Event {
 }
 
 impl EventSet {
-    /// Name of each event, in the order of the bits; for metrics and reports.
+    /// Name of each event, in the order of the bits, and one for all that are user-defined; for metrics and reports.
     pub const EVENT_NAMES: [&'static str; EVENTS] = [
         "conn_start",
         "conn_established",
@@ -224,7 +242,16 @@ impl EventSet {
         "late_data",
         "packet_in",
         "timeout",
+        "user",
     ];
+
+    /// Index of the only event of the set; `None` for any other number of events.
+    pub(crate) fn kind(self) -> Option<u8> {
+        let is_one = self.bits().is_power_of_two() && Self::all().contains(self);
+        u8::try_from(self.bits().trailing_zeros())
+            .ok()
+            .filter(|_| is_one)
+    }
 
     /// The events that happen at `hook`: what a monitor may ask for there.
     pub const fn at(hook: Hook) -> Self {

@@ -185,7 +185,13 @@ impl Burst {
             Event::ConnEstablished => return self.actives[usize::from(slot)].beginning[1] = true,
             _ => {}
         }
-        let index = u16::try_from(self.queued.len()).unwrap_or(END);
+        // More than fit are possible only where actors raise many events of their own for each packet.
+        let Some(index) = u16::try_from(self.queued.len())
+            .ok()
+            .filter(|at| *at != END)
+        else {
+            return;
+        };
         let active = &mut self.actives[usize::from(slot)];
         match active.last_event {
             END => active.first_event = index,

@@ -1,6 +1,7 @@
 //! What a callback asked for, done before the next one.
 
 use super::monitors::members;
+use super::sets::Change;
 use super::{Run, Shard};
 use crate::actor::ActorId;
 use crate::event::Side;
@@ -11,6 +12,10 @@ use crate::flow::entry::Flags;
 pub(super) struct Commands {
     /// Whether there is anything.
     pub(super) any: bool,
+    /// The set of subscriptions that the flow is to have, taken.
+    pub(super) set: Option<u16>,
+    /// The flow leaves: nothing is done any more.
+    pub(super) leaves: bool,
     /// The packet at hand is to go no further.
     pub(super) drops: bool,
     /// The actor wants nothing more of the flow.
@@ -35,6 +40,9 @@ impl Shard {
         if commands.drops {
             run.drop_packet();
         }
+        if let Some(set) = commands.set {
+            self.move_to_set(slot, set);
+        }
         for side in Side::BOTH {
             if let Some(bytes) = commands.buffers[side as usize] {
                 self.set_buffer(slot, actor, side, bytes);
@@ -52,35 +60,45 @@ impl Shard {
     fn set_buffer(&mut self, slot: u8, actor: ActorId, side: Side, bytes: u64) {
         let flow = self.burst.actives[usize::from(slot)].flow;
         let (hot, cold) = self.table.both_mut(flow);
-        let mut key = self.monitors.set(hot.set).key();
-        let own = key.mask & self.monitors.of_actor(actor);
-        let deaf = &mut key.deaf[side as usize];
-        let hears_again = *deaf & own;
-        if bytes == 0 {
-            *deaf |= own;
-        } else {
-            *deaf &= !own;
+        let mask = self.monitors.set(hot.set).mask & self.monitors.of_actor(actor);
+        let deaf = bytes == 0;
+        if !deaf {
             let power = bytes.min(1 << LARGEST).next_power_of_two().trailing_zeros();
             let nibble = power.clamp(SMALLEST, LARGEST) - SMALLEST + 1;
             let shift = 4 * side as u8;
             let nibble = u8::try_from(nibble).unwrap_or(0) << shift;
             cold.bounds = cold.bounds & !(0xf << shift) | nibble;
         }
-        hot.set = self.monitors.intern(key);
-        let next = hot.half(side).next;
-        if bytes == 0 {
-            if hot.has(Flags::STORED, side) {
+        self.change_set(slot, Change::Deafen { side, mask, deaf });
+    }
+
+    /// Changes what is asked of the flow at `slot`. Where no set is left for that, everything stays as it is.
+    pub(super) fn change_set(&mut self, slot: u8, change: Change) {
+        let flow = self.burst.actives[usize::from(slot)].flow;
+        if let Ok(set) = self.monitors.after(self.table.hot(flow).set, change) {
+            self.move_to_set(slot, set);
+        }
+    }
+
+    /// Gives the flow at `slot` a set that was taken for it. Who becomes a reader by that reads from there on: what came while
+    /// it did not listen is not for it.
+    fn move_to_set(&mut self, slot: u8, set: u16) {
+        let active = &mut self.burst.actives[usize::from(slot)];
+        let (hot, cold) = self.table.both_mut(active.flow);
+        let old = core::mem::replace(&mut hot.set, set);
+        for side in Side::BOTH {
+            let [before, after] = [old, set].map(|id| self.monitors.set(id).readers[side as usize]);
+            for reader in members(after & !before) {
+                active.set_position(side, reader, hot.half(side).next);
+            }
+            if before & !after != 0 && hot.has(Flags::STORED, side) {
                 let (store, _) = self.stores.with_blocks(cold.half(side).store);
-                for reader in members(own) {
+                for reader in members(before & !after) {
                     store.lost[usize::from(reader)] = 0;
                 }
             }
-        } else {
-            // What came while it did not listen is not for it.
-            for reader in members(hears_again) {
-                self.burst.actives[usize::from(slot)].set_position(side, reader, next);
-            }
         }
+        self.monitors.give(old);
     }
 
     /// How many bytes of a side may wait for its slowest reader.

@@ -195,9 +195,9 @@ pub struct FlowContext<'a> {
     encapsulations: &'a [Encapsulation],
     shard: u16,
     now: Timestamp,
-    monitor: u8,
+    pub(super) monitor: u8,
     readers: [u16; 2],
-    monitors: &'a mut Monitors,
+    pub(super) monitors: &'a mut Monitors,
     timers: &'a mut Timers,
     /// The shard's clock.
     clock: Timestamp,
@@ -425,6 +425,11 @@ impl FlowContext<'_> {
         self.timers.cancel(timer, actor)
     }
 
+    /// The set of subscriptions with which the callback was made.
+    pub(super) fn set_at_call(&self) -> u16 {
+        self.hot.set
+    }
+
     fn actor(&self) -> ActorId {
         self.monitors.actor(self.monitor)
     }
@@ -459,7 +464,7 @@ impl FlowContext<'_> {
         if self.readers[side as usize] & 1 << self.monitor != 0 {
             return Ok(());
         }
-        let set = self.monitors.set(self.hot.set);
+        let set = self.monitors.set(self.set_at_call());
         if set.deaf[side as usize] & 1 << self.monitor != 0 {
             Err(PeekError::NoBuffer)
         } else {

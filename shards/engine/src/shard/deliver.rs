@@ -1,9 +1,10 @@
 //! Delivery: events to actors, and what becomes of the bytes that they left.
 
 use super::monitors::members;
+use super::sets::Change;
 use super::{Run, Shard};
 use crate::actor::ActorId;
-use crate::event::{EndReason, Event, EventSet, Hook, Side, StreamError};
+use crate::event::{EndReason, Event, Hook, Side, StreamError};
 use crate::flow::entry::{Flags, NONE};
 use mosaic_port::Timestamp;
 
@@ -63,7 +64,13 @@ impl Shard {
             }
         }
         while let Some(event) = self.burst.pop_event(slot) {
-            self.show(run, slot, event, Hook::End);
+            match event {
+                Event::User { event, payload } => {
+                    self.show_raised(run, slot, (event.index, payload), Hook::End);
+                    self.answer(run, slot, Hook::End);
+                }
+                event => self.show(run, slot, event, Hook::End),
+            }
         }
         for side in Side::BOTH {
             self.settle(run, slot, side);
@@ -106,24 +113,16 @@ impl Shard {
     #[inline]
     pub(super) fn show(&mut self, run: &mut Run<'_>, slot: u8, event: Event, hook: Hook) {
         let flow = self.burst.actives[usize::from(slot)].flow;
-        let set = self.monitors.set(self.table.hot(flow).set);
-        if !set.events[hook as usize].contains(event.set()) {
+        let id = self.table.hot(flow).set;
+        if !self.monitors.set(id).events[hook as usize].contains(event.set()) {
             return;
         }
-        let sender = match run.at_hand {
-            Some((_, sender)) if hook != Hook::End => Some(sender),
-            _ => event.sender(),
-        };
-        for monitor in self.monitors.chain(set.hearing(event), sender) {
-            // One that was called before may have closed it.
-            let Some(asked) = self.monitors.get(monitor) else {
-                continue;
-            };
-            if asked.events[hook as usize].contains(event.set()) {
-                let actor = asked.actor;
-                self.call(run, slot, (monitor, actor), event, hook);
-            }
+        let sender = run.sender(hook).or_else(|| event.sender());
+        let listeners = self.monitors.listeners(id, event, hook);
+        for monitor in self.monitors.chain(listeners, sender) {
+            self.call(run, slot, monitor, event, hook);
         }
+        self.show_user(run, slot, (id, event), hook);
     }
 
     /// Shows the events of the packet at hand that wait for `hook`.
@@ -134,15 +133,20 @@ impl Shard {
         }
     }
 
+    /// Tells a monitor of an event, unless one that was told before has closed it.
     #[inline]
-    fn call(
+    pub(super) fn call(
         &mut self,
         run: &mut Run<'_>,
         slot: u8,
-        (monitor, actor): (u8, ActorId),
+        monitor: u8,
         event: Event,
         hook: Hook,
     ) {
+        if self.monitors.get(monitor).is_none() {
+            return;
+        }
+        let actor = self.monitors.actor(monitor);
         let (host, mut context) = self.context(run, slot, monitor, hook);
         host.on_event(actor, &mut context, event);
         let (commands, used) = (context.commands, context.desk.used);
@@ -156,14 +160,12 @@ impl Shard {
     pub(super) fn detach(&mut self, slot: u8, actor: ActorId) {
         let flow = self.burst.actives[usize::from(slot)].flow;
         let own = self.monitors.of_actor(actor);
-        let key = self.monitors.set(self.table.hot(flow).set).key();
-        self.table.hot_mut(flow).set = self.monitors.intern(key.without(own));
+        self.change_set(slot, Change::Forget(own));
         self.timers.drop_of(flow, Some(actor));
     }
 
     pub(super) fn count_event(&mut self, event: Event) {
-        let kind = event.set().bits().trailing_zeros() as usize;
-        self.events[kind] += 1;
+        self.events[event.kind()] += 1;
     }
 
     /// After a delivery: keeps the bytes that a reader left or a monitor retains, and lets go of the others.
@@ -205,12 +207,11 @@ impl Shard {
                 error: StreamError::Overrun { len },
             };
             self.count_event(event);
-            let Some(asked) = self.monitors.get(reader) else {
-                continue;
-            };
-            if asked.events[Hook::End as usize].contains(EventSet::ERROR) {
-                let actor = asked.actor;
-                self.call(run, slot, (reader, actor), event, Hook::End);
+            let flow = self.burst.actives[usize::from(slot)].flow;
+            let id = self.table.hot(flow).set;
+            if self.monitors.listeners(id, event, Hook::End) & 1 << reader != 0 {
+                self.call(run, slot, reader, event, Hook::End);
+                self.answer(run, slot, Hook::End);
             }
         }
     }

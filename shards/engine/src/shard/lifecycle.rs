@@ -1,7 +1,8 @@
 //! How flows begin, grow old and leave.
 
 use super::context::ClientBy;
-use super::monitors::{SetKey, members};
+use super::monitors::members;
+use super::sets::{EMPTY, Full};
 use super::unwatched::UNWATCHED_CLASS;
 use super::{Run, Shard};
 use crate::actor::ActorId;
@@ -142,8 +143,15 @@ impl Shard {
         cold.attached = mask;
         let class = Class::of(&hot);
         cold.class = class as u8;
+        // Where no set is left, nobody hears of the flow.
+        let set = self.monitors.begin(mask).unwrap_or_else(|Full| {
+            cold.attached = 0;
+            self.monitors.take(EMPTY);
+            EMPTY
+        });
+        let mask = cold.attached;
         let number = self.table.insert(hash, hot, cold);
-        self.table.hot_mut(number).set = self.monitors.intern(SetKey::of(mask));
+        self.table.hot_mut(number).set = set;
         self.classes.insert(class as usize, number);
         self.watch(number, packet.clock, self.timeout_ns(class));
         self.counters.flows_started += 1;
@@ -152,8 +160,7 @@ impl Shard {
         } else {
             let slot = self.activate(number, packet.timestamp);
             self.raise_with_packet(slot, Event::ConnStart, Hook::Send);
-            if self.monitors.set(self.table.hot(number).set).events[Hook::Receive as usize]
-                .contains(EventSet::CONN_START)
+            if self.monitors.set(set).events[Hook::Receive as usize].contains(EventSet::CONN_START)
             {
                 self.burst.hold(Event::ConnStart, Hook::Receive);
             }
@@ -298,6 +305,7 @@ impl Shard {
         self.forget_special(number);
         self.timers.drop_of(number, None);
         self.wheel.cancel(number);
+        self.monitors.give(self.table.hot(number).set);
         self.classes
             .remove(usize::from(self.table.cold(number).class), number);
         self.table.remove(number);
@@ -315,6 +323,7 @@ impl Shard {
             if self.monitors.get(monitor).is_some() && !told.contains(&actor) {
                 told.push(actor);
                 let (host, mut context) = self.context(run, slot, monitor, Hook::End);
+                context.commands.leaves = true;
                 host.on_removed(actor, &mut context);
                 let used = context.desk.used;
                 run.adopt(used);

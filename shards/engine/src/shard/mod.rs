@@ -12,10 +12,14 @@ pub mod edit;
 pub mod facts;
 mod lifecycle;
 pub mod monitors;
+mod plan;
+mod raise;
 mod release;
 mod segment;
+mod sets;
 mod special;
 mod streams;
+pub mod subscribe;
 #[cfg(test)]
 mod tests;
 pub mod timers;
@@ -193,6 +197,10 @@ crate::counters::counters! {
         bounds_hit,
         /// Segments that a receiver must refuse.
         invalid_segments,
+        /// Times no set of subscriptions was left for what was asked of a flow ([`limits::MONITOR_SETS`]).
+        subscriptions_refused,
+        /// User-defined events not raised because too many were raised in answer to one ([`limits::RAISED_EVENTS`]).
+        raises_refused,
     }
 }
 
@@ -292,6 +300,12 @@ impl Run<'_> {
     #[inline]
     fn adopt(&mut self, used: usize) {
         self.changes.adopt(used, self.at_hand.map(|(i, _)| i));
+    }
+
+    /// Who sent the packet that `hook` shows.
+    fn sender(&self, hook: Hook) -> Option<Side> {
+        let (_, sender) = self.at_hand.filter(|_| hook != Hook::End)?;
+        Some(sender)
     }
 
     /// The packet at hand goes no further.
@@ -546,6 +560,11 @@ impl Shard {
         &self.counters
     }
 
+    /// Sets of subscriptions in use, or kept for flows that come back to them.
+    pub fn subscription_sets(&self) -> usize {
+        self.monitors.set_count()
+    }
+
     /// Packets dropped so far, by reason.
     pub fn drops(&self) -> &Drops {
         &self.drops
@@ -623,7 +642,7 @@ impl Shard {
     fn handle_datagram(&mut self, run: &mut Run<'_>, i: usize, number: u32, side: Side) {
         self.table.hot_mut(number).half_mut(side).next += u64::from(run.packets[i].payload_len);
         let set = self.monitors.set(self.table.hot(number).set);
-        if set.packets != [false; 2] || self.burst.has_pending() {
+        if set.hooked || self.burst.has_pending() {
             let slot = self.activate(number, run.packets[i].timestamp);
             run.at_hand = Some((i, side));
             self.hook(run, slot, Hook::Send);
@@ -640,7 +659,8 @@ impl Shard {
     #[inline]
     fn hook(&mut self, run: &mut Run<'_>, slot: u8, hook: Hook) {
         let flow = self.burst.actives[usize::from(slot)].flow;
-        if self.monitors.set(self.table.hot(flow).set).packets[hook as usize] {
+        let set = self.monitors.set(self.table.hot(flow).set);
+        if set.events[hook as usize].contains(EventSet::PACKET_IN) {
             self.show_packet(run, slot, hook);
         }
         if self.burst.has_pending() {
@@ -651,16 +671,17 @@ impl Shard {
     #[inline(never)]
     fn show_packet(&mut self, run: &mut Run<'_>, slot: u8, hook: Hook) {
         let flow = self.burst.actives[usize::from(slot)].flow;
-        let set = self.monitors.set(self.table.hot(flow).set);
+        let id = self.table.hot(flow).set;
         let Some((i, sender)) = run.at_hand else {
             return;
         };
-        for monitor in self.monitors.chain(set.mask, Some(sender)) {
-            let asked = self.monitors.get(monitor);
-            let Some(asked) = asked.filter(|asked| asked.packets[hook as usize]) else {
+        let listeners = self.monitors.listeners(id, Event::PacketIn, hook);
+        for monitor in self.monitors.chain(listeners, Some(sender)) {
+            // One that was called before may have closed it.
+            if self.monitors.get(monitor).is_none() {
                 continue;
-            };
-            let actor = asked.actor;
+            }
+            let actor = self.monitors.actor(monitor);
             let (host, mut context) = self.context(run, slot, monitor, hook);
             let Some(at_hand) = context.at_hand else {
                 continue;
@@ -678,6 +699,7 @@ impl Shard {
                 self.obey(run, slot, actor, commands);
             }
         }
+        self.show_user(run, slot, (id, Event::PacketIn), hook);
     }
 
     /// Counts an event, shows it to those who asked for it at `hook`, and keeps it for those who asked for it at the end of

@@ -3,8 +3,12 @@
 use alloc::vec::Vec;
 use arrayvec::ArrayVec;
 
+use super::plan::Wish;
+pub(crate) use super::sets::UNWATCHED;
+use super::sets::{Change, Content, Full, Set, Sets};
 use crate::actor::{ActorId, CloseError, MonitorId, OpenError};
-use crate::event::{Event, EventSet, Filter, Hook, Side};
+use crate::event::user::UserEvents;
+use crate::event::{Event, EventSet, Filter, Hook, Side, Topic};
 use crate::limits::MONITORS;
 
 /// One monitor socket.
@@ -12,85 +16,48 @@ use crate::limits::MONITORS;
 pub(crate) struct Monitor {
     pub(crate) actor: ActorId,
     pub(crate) filter: Option<Filter>,
-    /// Events asked for, by hook.
-    pub(crate) events: [EventSet; 3],
-    /// Whether packets are asked for, by hook.
-    pub(crate) packets: [bool; 2],
+    /// What is asked of flows that begin.
+    pub(crate) wishes: Wishes,
     /// Bytes a side kept for it whoever has read them.
     pub(crate) retain: u32,
 }
 
-impl Monitor {
-    /// Whether bytes are kept for it until it has read them.
-    fn is_reader(&self) -> bool {
-        self.events[Hook::End as usize].contains(EventSet::NEW_DATA)
-    }
-}
-
-/// What makes a set: its members, and those of them that want no bytes of a side; a bit each.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct SetKey {
-    pub(crate) mask: u16,
-    pub(crate) deaf: [u16; 2],
-}
-
-impl SetKey {
-    /// The set of `mask`, of whom all want bytes.
-    pub(crate) fn of(mask: u16) -> Self {
-        Self { mask, deaf: [0; 2] }
-    }
-
-    /// The set without the members in `gone`.
-    pub(crate) fn without(self, gone: u16) -> Self {
-        Self {
-            mask: self.mask & !gone,
-            deaf: self.deaf.map(|deaf| deaf & !gone),
-        }
-    }
-}
-
-/// What a set of monitors asks for together.
+/// What a monitor asks for.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Set {
-    /// Members, a bit each.
-    pub(crate) mask: u16,
-    /// Members that want no bytes of a side, a bit each.
-    pub(crate) deaf: [u16; 2],
-    /// Members that read the stream of a side, a bit each.
-    pub(crate) readers: [u16; 2],
-    /// Events any of them asks for, by hook.
+pub(crate) struct Wishes {
+    /// Built-in events by hook; [`EventSet::PACKET_IN`] stands for packets.
     pub(crate) events: [EventSet; 3],
-    /// Whether any of them asks for packets, by hook.
-    pub(crate) packets: [bool; 2],
-    /// The largest retention any of them asks for, by side.
-    pub(crate) retain: [u32; 2],
-    /// Whether a flow was seen to have it since flows were last made to forget closed monitors.
-    seen: bool,
-    /// Whether no flow has it.
-    free: bool,
+    /// User-defined events.
+    pub(crate) user: Vec<(Hook, u16)>,
 }
 
-impl Set {
-    /// Whether the bytes of a side matter to anybody.
-    #[inline]
-    pub(crate) fn keeps_bytes(&self, side: Side) -> bool {
-        self.readers[side as usize] != 0 || self.retain[side as usize] != 0
-    }
+/// Why nobody can ask for something at a hook.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum BadTopic {
+    /// It does not happen there.
+    Hook,
+    /// There is no such event.
+    Event,
+}
 
-    /// The members that may be told of `event`.
-    #[inline]
-    pub(crate) fn hearing(&self, event: Event) -> u16 {
-        match event {
-            Event::NewData(side) | Event::LateData(side) => self.mask & !self.deaf[side as usize],
-            _ => self.mask,
-        }
-    }
+/// What is asked for, checked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Asked {
+    BuiltIn(EventSet),
+    User(u16),
+}
 
-    /// Which set it is.
-    pub(crate) fn key(&self) -> SetKey {
-        SetKey {
-            mask: self.mask,
-            deaf: self.deaf,
+impl Wishes {
+    /// Adds something to what is asked for, or takes it out.
+    pub(crate) fn set(&mut self, hook: Hook, asked: Asked, wanted: bool) {
+        match asked {
+            Asked::BuiltIn(events) => self.events[hook as usize].set(events, wanted),
+            Asked::User(event) => {
+                self.user.retain(|wish| *wish != (hook, event));
+                if wanted {
+                    self.user.push((hook, event));
+                }
+            }
         }
     }
 }
@@ -122,16 +89,11 @@ pub struct Monitors {
     /// Slots in the order in which their monitors were opened, and whether that is ascending.
     order: ArrayVec<u8, MONITORS>,
     in_order: bool,
-    /// The set of flows that nobody watches first, the empty one of flows that everybody has stopped watching second.
-    sets: Vec<Set>,
+    sets: Sets,
+    pub(crate) users: UserEvents,
+    /// Times no set was left for what was asked.
+    pub(crate) refused: u64,
 }
-
-/// The set of flows whose first packet passed the filter of no monitor: of these only the [`Hot`](crate::flow::entry::Hot)
-/// part is kept. No other flow has it.
-pub(crate) const UNWATCHED: u16 = 0;
-
-/// Sets that are never given back.
-const FIXED_SETS: usize = 2;
 
 impl Monitors {
     pub(crate) fn new(shard: u16) -> Self {
@@ -143,7 +105,9 @@ impl Monitors {
             closed: 0,
             order: ArrayVec::new(),
             in_order: true,
-            sets: alloc::vec![Set::default(); FIXED_SETS],
+            sets: Sets::new(),
+            users: UserEvents::new(shard),
+            refused: 0,
         }
     }
 
@@ -196,6 +160,8 @@ impl Monitors {
             u8::try_from(self.slots.len() - 1).map_err(|_| OpenError::NoSocket)?
         };
         self.put_last(slot);
+        self.sets.set_retain(slot, monitor.retain);
+        self.sets.wishes_changed();
         let place = &mut self.slots[usize::from(slot)];
         (place.monitor, place.actor) = (Some(monitor), actor);
         Ok(MonitorId {
@@ -223,11 +189,7 @@ impl Monitors {
         place.monitor = None;
         place.generation = place.generation.wrapping_add(1);
         self.closed |= 1 << id.slot;
-        for at in 0..self.sets.len() {
-            if self.sets[at].mask & 1 << id.slot != 0 {
-                self.sets[at] = self.summed(self.sets[at].key().without(1 << id.slot));
-            }
-        }
+        self.sets.close(id.slot);
         Ok(())
     }
 
@@ -250,82 +212,132 @@ impl Monitors {
     /// Flows are now made to forget what was closed so far.
     pub(crate) fn begin_forgetting(&mut self) {
         self.closing = core::mem::take(&mut self.closed);
-        for set in &mut self.sets {
-            set.seen = false;
-        }
     }
 
-    /// No flow remembers the monitors that were closing: their slots are free, and so are the sets that no flow was seen to have.
+    /// No flow remembers the monitors that were closing: their slots are free.
     pub(crate) fn end_forgetting(&mut self) {
         for slot in members(core::mem::take(&mut self.closing)) {
             // As many as there are slots at most, since each comes here once for each time it was opened.
             let _ = self.free.try_push(slot);
         }
-        for set in self.sets.iter_mut().skip(FIXED_SETS) {
-            set.free |= !set.seen;
-        }
     }
 
-    /// Sets that were made so far.
-    #[cfg(test)]
-    pub(crate) fn sets(&self) -> usize {
+    /// Sets in use, or kept for flows that come back to them.
+    pub(crate) fn set_count(&self) -> usize {
         self.sets.len()
     }
 
     #[inline]
     pub(crate) fn set(&self, id: u16) -> &Set {
-        &self.sets[usize::from(id)]
+        self.sets.set(id)
     }
 
-    /// What the monitors of a set ask for together.
-    fn summed(&self, key: SetKey) -> Set {
-        let SetKey { mask, deaf } = key;
-        let mut set = Set {
-            mask,
-            deaf,
-            seen: true,
-            ..Set::default()
-        };
-        for (id, monitor) in self.iter().filter(|(id, _)| mask & 1 << id != 0) {
-            for side in [0, 1].into_iter().filter(|side| deaf[*side] & 1 << id == 0) {
-                set.readers[side] |= u16::from(monitor.is_reader()) << id;
-                set.retain[side] = set.retain[side].max(monitor.retain);
-            }
-            for (all, own) in set.events.iter_mut().zip(monitor.events) {
-                *all |= own;
-            }
-            for (any, own) in set.packets.iter_mut().zip(monitor.packets) {
-                *any |= own;
-            }
+    /// Who is to be told of `event` at `hook`, a bit each.
+    #[inline]
+    pub(crate) fn listeners(&self, set: u16, event: Event, hook: Hook) -> u16 {
+        self.sets.listeners(set, event, hook)
+    }
+
+    /// The steps of the user-defined events that are built on the built-in event of index `kind`; of `event` only, and what
+    /// is built on it, where there is one.
+    pub(crate) fn planned(
+        &self,
+        set: u16,
+        kind: usize,
+        event: Option<u16>,
+        hook: Hook,
+    ) -> Option<(usize, usize)> {
+        let plan = self.sets.plan(set);
+        match event {
+            Some(event) => plan.of_event(event, kind, hook),
+            None => plan.built_on(kind, hook),
         }
-        set
     }
 
-    /// The set of this key.
-    pub(crate) fn intern(&mut self, key: SetKey) -> u16 {
-        // In practice a handful, and the empty and the full one first.
-        let known = (UNWATCHED + 1..)
-            .zip(&self.sets[usize::from(UNWATCHED) + 1..])
-            .find(|(_, set)| set.key() == key && !set.free)
-            .map(|(at, _)| usize::from(at));
-        let at = match known {
-            Some(at) => at,
-            None => {
-                let set = self.summed(key);
-                match self.sets.iter().position(|set| set.free) {
-                    Some(at) => {
-                        self.sets[at] = set;
-                        at
-                    }
-                    None => {
-                        self.sets.push(set);
-                        self.sets.len() - 1
-                    }
-                }
+    /// A step of a walk.
+    #[inline]
+    pub(crate) fn step(&self, set: u16, at: usize) -> Option<super::plan::Step> {
+        self.sets.plan(set).step(at)
+    }
+
+    /// A flow, or a walk, has come to a set.
+    pub(crate) fn take(&mut self, set: u16) {
+        self.sets.take(set);
+    }
+
+    /// A flow, or a walk, has left a set.
+    pub(crate) fn give(&mut self, set: u16) {
+        self.sets.give(set);
+    }
+
+    /// The set of a flow that begins with the monitors in `mask`, taken.
+    pub(crate) fn begin(&mut self, mask: u16) -> Result<u16, Full> {
+        let (slots, users) = (&self.slots, &self.users);
+        let fill = |content: &mut Content| {
+            for slot in members(mask) {
+                let Some(monitor) = &slots[usize::from(slot)].monitor else {
+                    continue;
+                };
+                content.events[usize::from(slot)] = monitor.wishes.events;
+                let user = monitor.wishes.user.iter();
+                content
+                    .user
+                    .extend(user.map(|(hook, event)| Wish::new(slot, *hook, *event)));
             }
         };
-        self.sets[at].seen = true;
-        u16::try_from(at).unwrap_or(0)
+        let set = self.sets.begin(mask, fill, &users.nodes);
+        let set = set.inspect_err(|_| self.refused += 1)?;
+        self.sets.take(set);
+        Ok(set)
+    }
+
+    /// The set that `change` leads to from another, taken.
+    pub(crate) fn after(&mut self, from: u16, change: Change) -> Result<u16, Full> {
+        let set = self.sets.after(from, change, &self.users.nodes);
+        let set = set.inspect_err(|_| self.refused += 1)?;
+        self.sets.take(set);
+        Ok(set)
+    }
+
+    /// Checks what somebody asks for at a hook. Packets at the end of a burst are none.
+    pub(crate) fn check(&self, hook: Hook, topic: Topic) -> Result<Asked, BadTopic> {
+        match topic {
+            Topic::BuiltIn(events) if EventSet::at(hook).contains(events) => {
+                let never = if hook == Hook::End {
+                    EventSet::PACKET_IN
+                } else {
+                    EventSet::empty()
+                };
+                Ok(Asked::BuiltIn(events - never))
+            }
+            Topic::BuiltIn(_) => Err(BadTopic::Hook),
+            Topic::User(event) => match self.users.happens(event, hook) {
+                Some(true) => Ok(Asked::User(event.index)),
+                Some(false) => Err(BadTopic::Hook),
+                None => Err(BadTopic::Event),
+            },
+        }
+    }
+
+    /// What a monitor asks of flows that begin; `None` where the handle is stale.
+    pub(crate) fn wishes_mut(&mut self, id: MonitorId) -> Option<&mut Wishes> {
+        let place = self.slots.get_mut(usize::from(id.slot))?;
+        let is_it = place.generation == id.generation && id.shard == self.shard;
+        self.sets.wishes_changed();
+        place
+            .monitor
+            .as_mut()
+            .filter(|_| is_it)
+            .map(|monitor| &mut monitor.wishes)
+    }
+
+    /// Handle of the monitor in a slot.
+    pub(crate) fn id(&self, slot: u8) -> MonitorId {
+        MonitorId {
+            generation: self.slots[usize::from(slot)].generation,
+            shard: self.shard,
+            slot,
+        }
     }
 }
 
@@ -376,35 +388,41 @@ pub(crate) fn members(mask: u16) -> impl Iterator<Item = u8> {
 pub struct MonitorBuilder<'a> {
     monitors: &'a mut Monitors,
     monitor: Monitor,
+    /// The first thing that was asked for in vain.
+    refused: Option<OpenError>,
 }
 
 impl<'a> MonitorBuilder<'a> {
     pub(crate) fn new(monitors: &'a mut Monitors, actor: ActorId, filter: Option<Filter>) -> Self {
-        let events = [EventSet::empty(); 3];
         Self {
             monitors,
             monitor: Monitor {
                 actor,
                 filter,
-                events,
-                packets: [false; 2],
+                wishes: Wishes::default(),
                 retain: 0,
             },
+            refused: None,
         }
     }
 
-    /// Asks for `events` at `hook`. May be called several times.
-    pub fn on(mut self, hook: Hook, events: EventSet) -> Self {
-        self.monitor.events[hook as usize] |= events;
+    /// Asks for built-in events, or for a user-defined one, at `hook`. May be called several times.
+    pub fn on(mut self, hook: Hook, events: impl Into<Topic>) -> Self {
+        match self.monitors.check(hook, events.into()) {
+            Ok(asked) => self.monitor.wishes.set(hook, asked, true),
+            Err(fault) => {
+                self.refused.get_or_insert(match fault {
+                    BadTopic::Hook => OpenError::BadHook,
+                    BadTopic::Event => OpenError::BadEvent,
+                });
+            }
+        }
         self
     }
 
     /// Asks for every packet at `hook` ([`Hook::Send`] or [`Hook::Receive`]; there are none at `End`).
-    pub fn packets(mut self, hook: Hook) -> Self {
-        if let Some(wanted) = self.monitor.packets.get_mut(hook as usize) {
-            *wanted = true;
-        }
-        self
+    pub fn packets(self, hook: Hook) -> Self {
+        self.on(hook, EventSet::PACKET_IN)
     }
 
     /// Keeps at least the last `bytes` of each side for `peek_at`, whoever has consumed them, as far as the side's bound
@@ -419,21 +437,18 @@ impl<'a> MonitorBuilder<'a> {
     ///
     /// # Errors
     /// [`OpenError`].
-    pub fn open(mut self) -> Result<MonitorId, OpenError> {
-        for hook in [Hook::Send, Hook::Receive] {
-            let asked = self.monitor.events[hook as usize];
-            if !EventSet::at(hook).contains(asked) {
-                return Err(OpenError::BadHook);
-            }
-            self.monitor.packets[hook as usize] |= asked.contains(EventSet::PACKET_IN);
+    pub fn open(self) -> Result<MonitorId, OpenError> {
+        match self.refused {
+            Some(refused) => Err(refused),
+            None => self.monitors.open(self.monitor),
         }
-        self.monitors.open(self.monitor)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shard::sets::EMPTY;
 
     fn open(monitors: &mut Monitors) -> Result<MonitorId, OpenError> {
         MonitorBuilder::new(monitors, ActorId(0), None)
@@ -465,12 +480,13 @@ mod tests {
             open(&mut monitors).unwrap();
         }
         let (a, b) = (
-            monitors.intern(SetKey::of(0b101)),
-            monitors.intern(SetKey::of(0b111)),
+            monitors.begin(0b101).unwrap(),
+            monitors.begin(0b111).unwrap(),
         );
-        assert_eq!(monitors.intern(SetKey::of(0b101)), a);
+        assert_eq!(monitors.begin(0b101), Ok(a));
         assert_ne!(a, b);
-        assert_eq!(monitors.intern(SetKey::of(0)), 1);
+        assert_eq!(monitors.begin(0), Ok(EMPTY));
+        assert_eq!(monitors.after(b, Change::Forget(0b10)), Ok(a));
         assert_eq!(monitors.set(a).readers, [0b101; 2]);
         assert_eq!(
             members(0b1001_0000_0000_0010).collect::<Vec<_>>(),

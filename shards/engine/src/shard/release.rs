@@ -1,6 +1,7 @@
 //! Flows forget monitors that were closed: a bounded number of them a burst.
 
 use super::monitors::members;
+use super::sets::Change;
 use super::{Run, Shard};
 use crate::actor::{CloseError, MonitorId};
 use crate::event::Side;
@@ -13,6 +14,8 @@ impl Shard {
     /// What is done when a burst, or time without one, is over.
     pub(super) fn end_of_time(&mut self, run: &mut Run<'_>) {
         self.fire_timers(run);
+        self.counters.subscriptions_refused = self.monitors.refused;
+        self.counters.raises_refused = self.monitors.users.refused;
         if self.monitors.must_forget() {
             self.forget_closed(run);
         }
@@ -58,9 +61,12 @@ impl Shard {
         let gone = cold.attached & self.monitors.closing();
         cold.attached &= !gone;
         let left = cold.attached;
-        hot.set = self.monitors.intern(self.monitors.set(hot.set).key());
         if gone == 0 {
             return;
+        }
+        // Those that were closed with flows in different sets may have made these equal.
+        if let Ok(set) = self.monitors.after(hot.set, Change::Forget(gone)) {
+            self.monitors.give(core::mem::replace(&mut hot.set, set));
         }
         for monitor in members(gone) {
             let actor = self.monitors.actor(monitor);

@@ -1,5 +1,6 @@
 //! One TCP segment: the emulated sender first, then the emulated receiver.
 
+use super::sets::Change;
 use super::streams::Piece;
 use super::timestamps::{is_old, lone_timestamps};
 use super::{ARENA, Profile, Run, Shard};
@@ -110,7 +111,7 @@ impl Shard {
         }
         let hot = self.table.hot(number);
         let set = self.monitors.set(hot.set);
-        let hooked = set.packets != [false; 2];
+        let hooked = set.hooked;
         let active = hooked || segment.len > 0 && set.mask != 0;
         let slot = if active {
             self.activate(number, packet.timestamp)
@@ -313,9 +314,9 @@ impl Shard {
             cold.troubles.swap(0, 1);
             cold.bounds = cold.bounds.rotate_left(4);
             self.burst.actives[usize::from(slot)].swap_sides();
-            let mut key = self.monitors.set(hot.set).key();
-            key.deaf.swap(0, 1);
-            hot.set = self.monitors.intern(key);
+            if let Ok(set) = self.monitors.after(hot.set, Change::Swap) {
+                self.monitors.give(core::mem::replace(&mut hot.set, set));
+            }
         }
         cold.client_by = super::context::ClientBy::Syn;
         hot.states = [State::Closed, State::Listen];

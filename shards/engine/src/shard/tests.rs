@@ -12,6 +12,8 @@ mod life;
 mod readers;
 mod short_way;
 mod streams;
+mod subscribing;
 mod timers;
 mod trace;
 mod unwatched;
+mod user_events;

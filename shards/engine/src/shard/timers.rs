@@ -317,6 +317,7 @@ impl Shard {
         if commands.any {
             self.obey(run, slot, actor, commands);
         }
+        self.answer(run, slot, Hook::End);
         // It may have read.
         self.flush(run, slot);
         self.table.hot_mut(flow).active = 0;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use mosaic_engine::actor::{
     Actor, ActorId, FlowContext, Host, PacketView, ShardContext, StartError,
 };
-use mosaic_engine::event::{Event, Hook, Verdict};
+use mosaic_engine::event::{Event, EventSet, Hook, Verdict};
 use mosaic_engine::shard::{Shard, ShardConfig};
 use mosaic_engine::wire::{Ingress, Parsed};
 use mosaic_port::{Batch, Port, PortFactory, Received};
@@ -313,4 +313,40 @@ fn the_packet_in_flight_takes_the_verdict_of_the_plan() {
         expected[4] = verdict;
         assert_eq!(spy.verdicts, expected, "{on_panic:?}");
     }
+}
+
+/// Its predicate panics at each second packet.
+struct Doubtful(Arc<AtomicU64>);
+
+impl Actor for Doubtful {
+    type Flow = u64;
+
+    fn start(&mut self, shard: &mut ShardContext<'_>) -> Result<(), StartError> {
+        let mut packets = 0;
+        let event = shard.define_event("doubtful", EventSet::PACKET_IN, move |_, _| {
+            packets += 1;
+            assert!(packets % 2 == 1, "in a predicate");
+            true
+        })?;
+        shard.monitor_stream(None).on(Hook::Send, event).open()?;
+        Ok(())
+    }
+
+    fn on_event(&mut self, told: &mut u64, _: &mut FlowContext<'_>, _: Event) {
+        *told += 1;
+        self.0.fetch_add(*told, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_panic_in_a_predicate_counts_as_one_of_its_actor_and_as_no() {
+    let (log, told) = (Log::default(), Arc::new(AtomicU64::new(0)));
+    let sum = Arc::clone(&told);
+    let doubtful = ActorSpec::new("doubtful", move |_| Doubtful(Arc::clone(&sum)));
+    let actors = vec![doubtful, log.actor(Duration::ZERO)];
+    let report = wait(start(plan(1, vec![Script::new(&in_turn(1, 10), 8)], actors)).unwrap());
+    let panics: Vec<_> = report.actor_panics.iter().map(|of| of.panics).collect();
+    assert_eq!(panics, [5, 0]);
+    // Every panic took the state of the flow with it.
+    assert_eq!(told.load(Ordering::Relaxed), 5);
 }

@@ -175,7 +175,7 @@ fn sets_that_nobody_has_are_used_again() {
         bench.start(0).close(id).unwrap();
         bench.send(CLIENT, "S", 0, 0, "");
     }
-    let sets = bench.shard.monitors.sets();
+    let sets = bench.shard.subscription_sets();
     assert!(sets <= 4, "{sets} sets");
 }
 
