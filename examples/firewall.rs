@@ -21,6 +21,7 @@
 //!
 //! The file is read again when it changes, and on SIGHUP. New rules are asked about new connections, and again about those that
 //! were refused; what was accepted stays. A file with a mistake changes nothing: the line is named, the old rules stay in force.
+//! Connections that were there before are accepted if they would be either way round, since who opened them was not seen.
 //! Replace the file by renaming a complete one, or an editor's half-written one may be read.
 //!
 //! The table of rules is printed at the end, on SIGUSR1 and every `--every` seconds: connections, and the packets and bytes of
@@ -330,10 +331,27 @@ impl RuleSet {
     }
 
     /// The first rule that matches.
+    ///
+    /// Of a connection whose beginning was not seen, nobody knows who opened it: it is accepted if it is one way round.
     fn decide(&self, flow: &FlowContext<'_>) -> Option<&Rule> {
-        let [from, to] = Side::BOTH.map(|side| flow.endpoint(side));
+        let [client, server] = Side::BOTH.map(|side| flow.endpoint(side));
         let proto = flow.proto();
-        self.rules.iter().find(|rule| rule.matches(proto, from, to))
+        let first = |from, to| self.rules.iter().find(|rule| rule.matches(proto, from, to));
+        let is_accepted =
+            |rule: Option<&Rule>| rule.is_none_or(|rule| rule.action == Action::Accept);
+        let decision = first(client, server);
+        if !is_accepted(decision)
+            && proto == Proto::TCP
+            && flow.summary().client_by == ClientBy::FirstPacket
+        {
+            let mirrored = first(server, client);
+            return if is_accepted(mirrored) {
+                mirrored
+            } else {
+                decision
+            };
+        }
+        decision
     }
 }
 

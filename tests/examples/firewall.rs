@@ -2,6 +2,10 @@
 
 use std::fs;
 
+use mosaic::prelude::Side;
+use mosaic_engine::wire::TcpFlags;
+
+use crate::synthetic::{ends, pcap, segment};
 use crate::{capture, refused, run};
 
 /// Flows by rule, for these rules and a capture.
@@ -67,6 +71,60 @@ fn the_first_rule_that_matches_decides() {
         ("DROP tcp 2001:db8::1 2001:db8::/64".to_owned(), 2)
     );
     assert_eq!(over_ipv6[1].0, "ACCEPT icmpv6 any any");
+}
+
+/// A retransmission of the server, long after: who opened the connection is not to be seen.
+#[test]
+fn connections_that_were_there_before_may_be_either_way_round() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("late.pcap");
+    let late = |sender, flags| (ends(40_000), segment(sender, 7, flags, b"late"));
+    let rules = folder.path().join("rules");
+    for (first, rule, expected) in [
+        (
+            late(Side::Server, TcpFlags::ACK),
+            "ACCEPT tcp any any dport:80",
+            true,
+        ),
+        (
+            late(Side::Server, TcpFlags::ACK),
+            "ACCEPT tcp 192.0.2.1 any dport:80",
+            true,
+        ),
+        (
+            late(Side::Client, TcpFlags::ACK),
+            "ACCEPT tcp any any dport:80",
+            true,
+        ),
+        (
+            late(Side::Server, TcpFlags::ACK),
+            "ACCEPT tcp any any dport:81",
+            false,
+        ),
+        // One that is opened is what it is.
+        (
+            late(Side::Server, TcpFlags::SYN),
+            "ACCEPT tcp any any dport:80",
+            false,
+        ),
+    ] {
+        fs::write(&path, pcap([first])).unwrap();
+        fs::write(&rules, format!("{rule}\nDROP any any\n")).unwrap();
+        let text = run(
+            "firewall",
+            &["--rules", rules.to_str().unwrap(), path.to_str().unwrap()],
+        );
+        let rows: Vec<_> = text
+            .lines()
+            .map(|row| row.split_whitespace().nth(1))
+            .collect();
+        let accepted = if expected {
+            [Some("1"), Some("0")]
+        } else {
+            [Some("0"), Some("1")]
+        };
+        assert_eq!(rows[1..3], accepted, "{text}");
+    }
 }
 
 #[test]

@@ -62,8 +62,18 @@ impl<'a> Mosaic<'a> {
 
     /// An example on an inline wire, with these arguments.
     pub(crate) fn example(lab: &'a Lab, device: Device, name: &str, arguments: &[&str]) -> Self {
-        // What has ended is forgotten soon, so that what was given to it comes back.
-        let wire = lab.wire(device, "[timeouts]\nclosed_s = 3\n");
+        Self::example_with(lab, device, name, arguments, "")
+    }
+
+    /// The same, with more sections of the configuration.
+    pub(crate) fn example_with(
+        lab: &'a Lab,
+        device: Device,
+        name: &str,
+        arguments: &[&str],
+        more: &str,
+    ) -> Self {
+        let wire = lab.wire(device, more);
         let file = Self::configure(lab, &(wire + "[metrics]\nlisten = \"127.0.0.1:0\"\n"));
         let program = built::example(name);
         let begin = [program.to_str().unwrap(), "--config", &file];
