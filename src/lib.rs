@@ -75,7 +75,7 @@ pub use mosaic_port as port;
 pub mod prelude {
     pub use mosaic_engine::actor::{
         Actor, Chunks, ClientBy, CloseError, EditError, FlowContext, FlowId, FlowSummary, Fragment,
-        MonitorId, OpenError, PacketEdit, PacketError, PacketView, Part, PeekError, RawPacket,
+        MonitorBuilder, MonitorId, OpenError, PacketEdit, PacketError, PacketView, Part, PeekError,
         ShardContext, SideSummary, StartError, StreamInfo, SubscribeError, TimerError, TimerId,
     };
     pub use mosaic_engine::event::{

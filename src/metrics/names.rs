@@ -348,11 +348,6 @@ pub const METRICS: &[Metric] = &[
         |s| s.counters.invalid_segments,
     ),
     counter(
-        "mosaic_unknown_links_total",
-        "Times a monitor's filter on frames was to judge one of a link type that it means nothing on: the frame did not pass.",
-        |s| s.counters.unknown_links,
-    ),
-    counter(
         "mosaic_copied_bytes_total",
         "Payload bytes copied into stream buffers.",
         |s| s.counters.copied_bytes,
@@ -374,6 +369,22 @@ pub const METRICS: &[Metric] = &[
         "mosaic_bounds_hit_total",
         "Times a bound on buffered bytes or holes was hit.",
         |s| s.counters.bounds_hit,
+    ),
+    counter_by(
+        "reason",
+        "mosaic_edited_flow_segments_total",
+        "Segments of flows whose streams are edited: out of turn (held, held_again, held_refused, held_released), not sent for \
+         want of room (no_room, refused), sent besides (answered, pushed).",
+        |s, each| {
+            each("held", s.counters.held);
+            each("held_again", s.counters.held_again);
+            each("held_refused", s.counters.held_refused);
+            each("held_released", s.counters.held_released);
+            each("no_room", s.counters.edits_no_room);
+            each("refused", s.counters.edits_refused);
+            each("answered", s.counters.edits_answered);
+            each("pushed", s.counters.edits_pushed);
+        },
     ),
     // Events and actors.
     counter(
@@ -558,7 +569,14 @@ mod tests {
             invalid_segments: n(),
             subscriptions_refused: n(),
             raises_refused: n(),
-            unknown_links: n(),
+            held: n(),
+            held_again: n(),
+            held_refused: n(),
+            held_released: n(),
+            edits_no_room: n(),
+            edits_refused: n(),
+            edits_answered: n(),
+            edits_pushed: n(),
         };
         let port = PortFigures {
             name: "left".into(),

@@ -8,6 +8,7 @@ mod judge;
 mod model;
 mod reader;
 mod replay;
+mod rewriting;
 mod shards;
 
 use std::ops::Range;

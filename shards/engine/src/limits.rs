@@ -10,9 +10,6 @@ pub const OUT_OF_ORDER_BYTES: usize = 256 << 10;
 pub const HOLES: usize = 64;
 /// The most holes that configuration may allow.
 pub const HOLES_MAX: usize = 256;
-/// Segments of one side whose extents are known while they wait, where the overlap policy asks for them; not counting a
-/// segment for each hole.
-pub const SEGMENTS_WAITING: usize = 1024;
 /// Bytes of buffered stream in all, over all shards.
 pub const BUFFERED_BYTES: usize = 1 << 30;
 /// IP fragments held at the same time.
@@ -37,6 +34,14 @@ pub const TIMERS_FIRED: usize = 256;
 pub const EDITS: usize = 1024;
 /// Bytes of them.
 pub const EDIT_BYTES: usize = 256 << 10;
+/// Bytes of edits of one shard that wait for their acknowledgment.
+pub const SHARD_EDIT_BYTES: usize = 64 << 20;
+/// Segments of one side that wait until what comes before them is decided, in flows that are edited.
+pub const HELD_SEGMENTS: usize = 64;
+/// Bytes of their frames.
+pub const HELD_BYTES: usize = 256 << 10;
+/// The same of one shard, in blocks of 2 KiB.
+pub const SHARD_HELD_BYTES: usize = 64 << 20;
 /// Instructions of one packet filter program (`BPF_MAXINSNS` of most kernels).
 pub const FILTER_INSTRUCTIONS: usize = 4096;
 /// Distinct encapsulations a shard remembers for its records; further ones are recorded as plain.

@@ -21,6 +21,6 @@ mod tests;
 pub use cluster::{Burst, Cluster};
 pub use random::{PerMille, Random};
 pub use scenario::{Habits, Link, Scenario};
-pub use segment::{Ends, Segment, fragments, frame, ip_len};
+pub use segment::{Ends, Segment, fragments, frame, ip_len, parse};
 pub use truth::{Base, Conversation, Direction};
-pub use world::{RecordedFrame, Trace, World};
+pub use world::{Middlebox, Passage, RecordedFrame, Trace, World};

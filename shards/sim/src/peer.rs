@@ -4,6 +4,7 @@
 //! *positions*: 0 is the SYN, 1 the first byte of data, the FIN stands behind the last one.
 
 mod receive;
+mod sack;
 mod send;
 
 use mosaic_engine::event::Side;
@@ -69,6 +70,12 @@ pub(crate) struct PeerPlan {
     pub(crate) garbage: PerMille,
     /// Whether a connection it does not know is answered with RST.
     pub(crate) resets_strangers: bool,
+    /// The longest time it acknowledges repetitions once all is done, in nanoseconds.
+    pub(crate) linger_ns: u64,
+    /// Whether selective acknowledgments are offered (RFC 2018).
+    pub(crate) sack: bool,
+    /// Whether segments older than others are refused (RFC 7323, section 5).
+    pub(crate) paws: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -113,6 +120,10 @@ pub(crate) struct Peer {
     keep_alives: u32,
     /// Most recent timestamp value of the other one; `None` unless both offered timestamps.
     peer_timestamp: Option<u32>,
+    /// Timestamp value of the last segment that came in order, where it judges by them.
+    recent: Option<u32>,
+    /// Both ends go by selective acknowledgments.
+    sacks: bool,
 }
 
 /// What is known of the direction it sends in.
@@ -133,6 +144,8 @@ struct Sending {
     retries: u32,
     probes: u32,
     duplicate_acks: u32,
+    /// Ranges beyond `unacked` that the other one says it has.
+    sacked: Vec<(u64, u64)>,
 }
 
 /// What is known of the direction it receives in.
@@ -153,6 +166,10 @@ struct Receiving {
     scale: u8,
     /// In-order segments not acknowledged yet.
     ack_owed: u32,
+    /// First position of the segment that came last.
+    latest: u64,
+    /// Largest position acknowledged.
+    told: u64,
 }
 
 impl Peer {
@@ -167,6 +184,8 @@ impl Peer {
             receive: Receiving::default(),
             keep_alives: 0,
             peer_timestamp: None,
+            recent: None,
+            sacks: false,
         }
     }
 
@@ -220,6 +239,15 @@ impl Peer {
     /// Whether it will send nothing more of its own accord.
     pub(crate) fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Gone | Phase::Linger)
+    }
+
+    /// Whether everything it sent was acknowledged, its FIN included, and it has the other one's.
+    pub(crate) fn is_done(&self) -> bool {
+        self.send.unacked > self.fin_position()
+            && self
+                .receive
+                .fin
+                .is_some_and(|fin| self.receive.expected > fin)
     }
 
     /// What it received in order.
@@ -294,12 +322,23 @@ impl Peer {
     }
 
     fn handle_known(&mut self, now: u64, segment: &Segment, out: &mut Vec<Segment>) {
+        let inside;
+        let segment = match self.without_what_is_below(segment) {
+            Some(part) => {
+                inside = part;
+                &inside
+            }
+            None => segment,
+        };
         let position = self.received_position(segment);
         if segment.flags.contains(TcpFlags::RST) {
             if (self.receive.expected..=self.receive.edge).contains(&position) {
                 self.phase = Phase::Gone;
             }
             return;
+        }
+        if self.is_old(position, segment) {
+            return self.send_ack(now, out);
         }
         if self.phase == Phase::SynReceived
             && segment.flags.contains(TcpFlags::SYN)
@@ -349,7 +388,10 @@ impl Peer {
         if sent && received && self.phase == Phase::Open {
             self.phase = Phase::Linger;
             self.disarm(Timer::KeepAlive);
-            let linger = self.random.within(0..=2000 * MILLISECOND);
+            let linger_max = self.plan.linger_ns;
+            let linger = self
+                .random
+                .within(linger_max / 2 * u64::from(linger_max > 1 << 32)..=linger_max);
             self.arm(Timer::Linger, now + linger);
         }
     }
@@ -395,6 +437,7 @@ impl Peer {
             self.options(now)
         };
         let seq = wire(self.plan.isn, position);
+        self.receive.told = self.receive.told.max(self.receive.expected);
         let window = self.announce_window(flags.contains(TcpFlags::SYN));
         Segment {
             sender: self.side,
@@ -408,14 +451,13 @@ impl Peer {
     }
 
     fn options(&self, now: u64) -> Vec<u8> {
-        match self.peer_timestamp {
-            Some(echo) => {
-                let mut options = vec![1, 1];
-                options.extend(timestamps(now, echo));
-                options
-            }
-            None => Vec::new(),
+        let mut options = Vec::new();
+        if let Some(echo) = self.peer_timestamp {
+            options.extend([1, 1]);
+            options.extend(timestamps(now, echo));
         }
+        self.add_sacks(&mut options);
+        options
     }
 
     fn syn_options(&self, now: u64) -> Vec<u8> {
@@ -424,6 +466,8 @@ impl Peer {
         if self.plan.timestamps && (self.phase == Phase::SynSent || self.peer_timestamp.is_some()) {
             options.extend([4, 2]);
             options.extend(timestamps(now, self.peer_timestamp.unwrap_or(0)));
+        } else if self.plan.sack {
+            options.extend([4, 2, 1, 1]);
         }
         if let Some(shift) = self.offered_scale() {
             options.extend([1, 3, 3, shift]);

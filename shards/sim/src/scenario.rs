@@ -51,6 +51,10 @@ pub struct Habits {
     pub timestamps: PerMille,
     /// Addresses are IPv6.
     pub v6: PerMille,
+    /// An end offers selective acknowledgments (RFC 2018); where both do, they are sent, and go by them.
+    pub sack: PerMille,
+    /// An end refuses segments by their timestamps (PAWS, RFC 7323, section 5).
+    pub paws: PerMille,
 }
 
 /// A world to run.
@@ -76,6 +80,15 @@ pub struct Scenario {
     pub data_max: usize,
     /// What the peers do.
     pub habits: Habits,
+    /// The longest time between two looks of a middlebox at what has come, in nanoseconds; see
+    /// [`World::run_through`](crate::World::run_through).
+    pub poll_ns: u64,
+    /// The longest time an end that has sent and received all goes on to acknowledge repetitions, in nanoseconds.
+    pub linger_ns: u64,
+    /// Repetitions of a segment before an end gives up.
+    pub retries_max: u32,
+    /// The smallest receive buffer, in bytes; at most 4000.
+    pub buffer_min: u64,
 }
 
 impl Default for Scenario {
@@ -96,6 +109,10 @@ impl Default for Scenario {
             fragmented: PerMille::NEVER,
             data_max: 20_000,
             habits: Habits::default(),
+            poll_ns: 0,
+            linger_ns: 2000 * MILLISECOND,
+            retries_max: 8,
+            buffer_min: 1,
         }
     }
 }
@@ -112,6 +129,32 @@ impl Scenario {
             data_max: random.pick(&[200, 5_000, 40_000]),
             habits: habits(random),
             ..Self::default()
+        }
+    }
+
+    /// A world of any kind whose connections carry all they have to carry, over links that lose, repeat and reorder.
+    pub fn lasting(random: &mut Random) -> Self {
+        let habits = Habits {
+            refused: PerMille::NEVER,
+            unanswered: PerMille::NEVER,
+            reset: PerMille::NEVER,
+            vanish: PerMille::NEVER,
+            reuse: PerMille::NEVER,
+            sack: PerMille(random.pick(&[0, 500, 1000])),
+            paws: PerMille(random.pick(&[0, 500, 1000])),
+            ..habits(random)
+        };
+        Self {
+            fragmented: PerMille::NEVER,
+            habits,
+            poll_ns: random.pick(&[0, 1, 10]) * MILLISECOND,
+            // Longer than all repetitions of a segment take.
+            linger_ns: 1 << 40,
+            // As Linux, which goes on for as long as it gets answers while a window is shut.
+            retries_max: 500,
+            // Few bytes at a time last for ever where many are added.
+            buffer_min: 300,
+            ..Self::complete(random)
         }
     }
 
@@ -160,6 +203,8 @@ fn habits(random: &mut Random) -> Habits {
         garbage: PerMille::NEVER,
         timestamps: PerMille(700),
         v6: chance(),
+        sack: PerMille::NEVER,
+        paws: PerMille::NEVER,
     }
 }
 
@@ -237,7 +282,7 @@ fn plan(random: &mut Random, scenario: &Scenario, mss: u16) -> PeerPlan {
         mss,
         ahead: random.within(2..=20),
         buffer: if slow {
-            random.within(1..=4000)
+            random.within(scenario.buffer_min..=4000)
         } else {
             random.within(4_000..=200_000)
         },
@@ -255,8 +300,12 @@ fn plan(random: &mut Random, scenario: &Scenario, mss: u16) -> PeerPlan {
         }),
         close: Close::WhenSent,
         keep_alive_ns: None,
-        retries_max: 8,
+        retries_max: scenario.retries_max,
         garbage: PerMille::NEVER,
         resets_strangers: random.happens(PerMille(700)),
+        // Drawn only where it is asked for, so that other worlds stay what they were.
+        linger_ns: scenario.linger_ns,
+        sack: scenario.habits.sack != PerMille::NEVER && random.happens(scenario.habits.sack),
+        paws: scenario.habits.paws != PerMille::NEVER && random.happens(scenario.habits.paws),
     }
 }

@@ -188,6 +188,64 @@ fn tcp(source: Endpoint, destination: Endpoint, segment: &Segment) -> Vec<u8> {
     tcp
 }
 
+/// The segment in an Ethernet frame, and where it comes from and goes to: what [`frame`] makes. The sender is not known from it,
+/// and stands as the client.
+///
+/// # Panics
+/// Where it is no such frame, a length is wrong or a checksum does not hold.
+pub fn parse(frame: &[u8]) -> (Endpoint, Endpoint, Segment) {
+    let ip = &frame[14..];
+    let is_v6 = frame[12..14] == [0x86, 0xdd];
+    let word = |at: usize| u16::from_be_bytes([ip[at], ip[at + 1]]);
+    let (header, len) = if is_v6 {
+        (40, 40 + usize::from(word(4)))
+    } else {
+        assert_eq!(checksum(&[&ip[..20]]), 0, "checksum of IPv4");
+        (20, usize::from(word(2)))
+    };
+    let addr = |is_source: bool| -> IpAddr {
+        if is_v6 {
+            let at = if is_source { 8 } else { 24 };
+            <[u8; 16]>::try_from(&ip[at..at + 16])
+                .expect("sixteen bytes")
+                .into()
+        } else {
+            let at = if is_source { 12 } else { 16 };
+            <[u8; 4]>::try_from(&ip[at..at + 4])
+                .expect("four bytes")
+                .into()
+        }
+    };
+    assert!(
+        ip.len() >= len && ip.len() <= len.max(ETHERNET_MIN - 14),
+        "length of the frame"
+    );
+    let tcp = &ip[header..len];
+    let (source, destination) = (addr(true), addr(false));
+    assert_eq!(
+        transport_checksum(source, destination, tcp),
+        0,
+        "checksum of TCP"
+    );
+    let number = |at: usize| u32::from_be_bytes(tcp[at..at + 4].try_into().expect("four bytes"));
+    let port = |at: usize| u16::from_be_bytes([tcp[at], tcp[at + 1]]);
+    let data = usize::from(tcp[12] >> 4) * 4;
+    let segment = Segment {
+        sender: Side::Client,
+        seq: number(4),
+        ack: number(8),
+        flags: TcpFlags::from_bits_retain(tcp[13]),
+        window: port(14),
+        options: tcp[TCP_HEADER..data].to_vec(),
+        payload: tcp[data..].to_vec(),
+    };
+    let [source, destination] = [(source, 0), (destination, 2)].map(|(addr, at)| Endpoint {
+        addr,
+        port: port(at),
+    });
+    (source, destination, segment)
+}
+
 /// Checksum of a TCP segment with its pseudo-header (RFC 9293, section 3.1); 0 over one that carries its checksum.
 pub(crate) fn transport_checksum(source: IpAddr, destination: IpAddr, tcp: &[u8]) -> u16 {
     let mut pseudo = Vec::new();
@@ -271,6 +329,23 @@ mod tests {
             transport_checksum(six.0[0].addr, six.0[1].addr, &bytes[54..]),
             0
         );
+    }
+
+    #[test]
+    fn a_frame_is_read_as_it_was_made() {
+        for (client, server) in [
+            (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2])),
+            (Ipv6Addr::from_bits(5).into(), Ipv6Addr::from_bits(6).into()),
+        ] {
+            let ends = ends(client, server);
+            for payload in [0, 1, 101] {
+                let mut segment = segment();
+                segment.payload.truncate(payload);
+                let (source, destination, found) = parse(&frame(&ends, &segment, 7));
+                assert_eq!((source, destination), (ends.0[0], ends.0[1]));
+                assert_eq!(found, segment);
+            }
+        }
     }
 
     #[test]

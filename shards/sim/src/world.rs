@@ -42,8 +42,32 @@ pub struct Trace {
     pub truth: Vec<Conversation>,
 }
 
-/// A network of pairs of hosts, all of whose links pass one tap.
-pub struct World {
+/// What stands between the links, in the place of the tap.
+pub trait Middlebox {
+    /// Takes the frames that have come, at most 64, in their order, each with the side that sent it. Gives those that leave, each
+    /// with the side it goes to.
+    fn handle_frames(&mut self, now: Timestamp, frames: &[(Side, Vec<u8>)])
+    -> Vec<(Side, Vec<u8>)>;
+}
+
+/// One connection through a [`Middlebox`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Passage {
+    /// Addresses and ports.
+    pub ends: Ends,
+    /// What each side's application had to send.
+    pub sent: [Vec<u8>; 2],
+    /// What each side received in order.
+    pub received: [Vec<u8>; 2],
+    /// Whether each side's stream, the FIN included, was acknowledged to it, and it got that of the other one.
+    pub finished: [bool; 2],
+}
+
+/// The most frames of a burst.
+const BURST_MAX: usize = 64;
+
+/// A network of pairs of hosts, all of whose links pass one tap, or a middlebox.
+pub struct World<'m> {
     scenario: Scenario,
     random: Random,
     now: u64,
@@ -54,6 +78,9 @@ pub struct World {
     connections: Vec<Connection>,
     frames: Vec<RecordedFrame>,
     packet_id: u16,
+    middlebox: Option<&'m mut dyn Middlebox>,
+    /// What has come to it since it last looked.
+    waiting: Vec<(Side, Vec<u8>)>,
 }
 
 struct Connection {
@@ -76,15 +103,43 @@ enum Planned {
     Open(usize),
     Wake(usize, Side),
     AtTap(usize, Segment),
+    Poll,
     Arrive(usize, Segment),
 }
 
-impl World {
+impl<'m> World<'m> {
     /// Runs the world that `seed` makes of `scenario` until nothing happens any more.
     ///
     /// # Panics
     /// Where it does not come to rest.
     pub fn run(seed: u64, scenario: &Scenario) -> Trace {
+        World::play(seed, scenario, None).into_trace(seed)
+    }
+
+    /// Runs the world that `seed` makes of `scenario`, with `middlebox` in the way, until nothing happens any more. It looks at what
+    /// has come within [`Scenario::poll_ns`]. What is said of the tap, and of fragments, does not count.
+    ///
+    /// # Panics
+    /// Where the world does not come to rest, or the middlebox sends a frame that makes no sense.
+    pub fn run_through(
+        seed: u64,
+        scenario: &Scenario,
+        middlebox: &'m mut dyn Middlebox,
+    ) -> Vec<Passage> {
+        let world = World::play(seed, scenario, Some(middlebox));
+        let passages = world.connections.iter().map(|connection| {
+            let [client, server] = &connection.peers;
+            Passage {
+                ends: connection.ends,
+                sent: [client.data().to_vec(), server.data().to_vec()],
+                received: [client.received(), server.received()],
+                finished: [client.is_done(), server.is_done()],
+            }
+        });
+        passages.collect()
+    }
+
+    fn play(seed: u64, scenario: &Scenario, middlebox: Option<&'m mut dyn Middlebox>) -> Self {
         let mut world = Self {
             scenario: *scenario,
             random: Random::new(seed),
@@ -95,6 +150,8 @@ impl World {
             connections: Vec::new(),
             frames: Vec::new(),
             packet_id: 0,
+            middlebox,
+            waiting: Vec::new(),
         };
         for index in 0..scenario.connections {
             let at = world.now + world.random.within(0..=scenario.spread_ns);
@@ -108,7 +165,7 @@ impl World {
                 world.handle(planned);
             }
         }
-        world.into_trace(seed)
+        world
     }
 
     fn into_trace(self, seed: u64) -> Trace {
@@ -182,6 +239,7 @@ impl World {
                 connection.peers[side as usize].handle_time(self.now, &mut out);
                 index
             }
+            Planned::Poll => return self.poll(),
             Planned::AtTap(index, segment) => {
                 self.connections[index].in_flight -= 1;
                 self.pass_tap(index, segment);
@@ -280,6 +338,9 @@ impl World {
     }
 
     fn pass_tap(&mut self, index: usize, segment: Segment) {
+        if self.middlebox.is_some() {
+            return self.queue(index, &segment);
+        }
         let since_start = self.now - EPOCH_NS;
         let seen = self.connections[index].tapped[segment.sender as usize]
             && since_start >= self.scenario.tap_from_ns
@@ -289,6 +350,42 @@ impl World {
         }
         let link = self.link(segment.sender.other());
         self.carry(index, link, segment, Planned::Arrive);
+    }
+
+    /// A segment has come to the middlebox, which looks at it soon.
+    fn queue(&mut self, index: usize, segment: &Segment) {
+        if self.waiting.len() == BURST_MAX {
+            self.poll();
+        }
+        if self.waiting.is_empty() {
+            let after = self.random.within(0..=self.scenario.poll_ns);
+            self.plan(self.now + after, Planned::Poll);
+        }
+        self.packet_id = self.packet_id.wrapping_add(1);
+        let frame = segment::frame(&self.connections[index].ends, segment, self.packet_id);
+        self.waiting.push((segment.sender, frame));
+    }
+
+    /// The middlebox looks at what has come. What it sends goes on, if it goes to where its addresses say.
+    fn poll(&mut self) {
+        let frames = std::mem::take(&mut self.waiting);
+        let now = Timestamp::from_nanos(self.now);
+        let Some(middlebox) = &mut self.middlebox else {
+            return;
+        };
+        if frames.is_empty() {
+            return;
+        }
+        for (to, frame) in middlebox.handle_frames(now, &frames) {
+            let (source, destination, mut segment) = segment::parse(&frame);
+            let index = self.connections.iter().position(|connection| {
+                connection.ends.of(to) == destination && connection.ends.of(to.other()) == source
+            });
+            let index = index.expect("a frame goes to one end of a connection, from the other");
+            segment.sender = to.other();
+            let link = self.link(to);
+            self.carry(index, link, segment, Planned::Arrive);
+        }
     }
 
     fn record(&mut self, index: usize, segment: &Segment) {

@@ -287,10 +287,10 @@ impl Changes {
         let kept: &'a [u8] = kept;
         let at_hand = hand.map(|(i, sender, hook)| AtHand {
             index: u8::try_from(i).unwrap_or(0),
-            packet: version.map_or(&packets[i], |version| &version.packet),
+            packet: version.map_or_else(|| &packets[i], |version| &version.packet),
             bytes: version
                 .and_then(|version| version.place)
-                .map_or(bytes[i], |place| place.of(kept)),
+                .map_or_else(|| bytes[i], |place| place.of(kept)),
             sender,
             hook,
         });
@@ -354,6 +354,117 @@ impl Changes {
         let place = version.place?;
         let bytes = &mut self.arena[place.start as usize..][..place.len as usize];
         Some((bytes, &mut version.packet))
+    }
+
+    /// Gives packet `i` a version of `len` bytes, which `write` makes from the one it has: headers and buffer. False where there
+    /// is no room; it is what it was then.
+    pub(super) fn compose(
+        &mut self,
+        (packets, bytes): (&[Packet], &[&[u8]]),
+        i: usize,
+        len: usize,
+        write: impl FnOnce(&Packet, &[u8], &mut [u8]) -> Packet,
+    ) -> bool {
+        let start = self.used;
+        let old = *self.packet(packets, i);
+        let from = self.version(i).and_then(|version| version.place);
+        if self.arena.len() - start < len || !self.takes_another() {
+            return false;
+        }
+        let (kept, room) = self.arena.split_at_mut(start);
+        let from = from.map_or_else(|| bytes[i], |place| place.of(kept));
+        let packet = write(&old, from, &mut room[..len]);
+        self.used += len;
+        let place = Some(place(start, len));
+        self.add(i, Version { packet, place })
+    }
+
+    /// Gives packet `i` a version that has nothing to do with the one it has: `len` bytes that `write` writes.
+    pub(super) fn put(
+        &mut self,
+        i: usize,
+        packet: Packet,
+        len: usize,
+        write: impl FnOnce(&mut [u8]),
+    ) -> bool {
+        let start = self.used;
+        let Some(room) = self.arena.get_mut(start..start + len) else {
+            return false;
+        };
+        write(room);
+        let place = Some(place(start, len));
+        let added = self.add(i, Version { packet, place });
+        self.used += if added { len } else { 0 };
+        added
+    }
+
+    /// The version of packet `i` that `mark` names, and the present one as far as it is a copy made since.
+    pub(super) fn pair<'a>(
+        &'a mut self,
+        (packets, bytes): (&'a [Packet], &'a [&'a [u8]]),
+        i: usize,
+        mark: u16,
+    ) -> Option<(&'a Packet, &'a [u8], &'a Packet, &'a mut [u8])> {
+        let old = self.versions.get(usize::from(mark));
+        let new = self.versions.get(usize::from(self.latest[i]))?;
+        let place = new.place?;
+        let (kept, rest) = self.arena.split_at_mut(place.start as usize);
+        let old_place = old.and_then(|old| old.place);
+        let from = match old_place {
+            Some(old) if old.start >= place.start => return None,
+            Some(old) => old.of(kept),
+            None => bytes[i],
+        };
+        let old = old.map_or_else(|| &packets[i], |old| &old.packet);
+        Some((old, from, &new.packet, &mut rest[..place.len as usize]))
+    }
+
+    /// Lets packet `i` have the version that `mark` names.
+    pub(super) fn restore(&mut self, i: usize, mark: u16) {
+        self.latest[i] = mark;
+        if mark == AS_IT_CAME {
+            self.changed &= !(1 << i);
+        } else {
+            self.changed |= 1 << i;
+        }
+    }
+
+    /// Sends packet `i` as it is now, besides. False where that is too much.
+    pub(super) fn send_copy(&mut self, i: usize, route: Route) -> bool {
+        let place = self.version(i).and_then(|version| version.place);
+        match place {
+            Some(place) if self.frames.len() < limits::INJECTED => {
+                self.frames.push((route, place));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Sends a frame of at most `len` bytes, which `write` makes from packet `i` as it is now; it gives the length, 0 for none.
+    /// False where there is no room or none was made.
+    pub(super) fn send_made(
+        &mut self,
+        (packets, bytes): (&[Packet], &[&[u8]]),
+        (i, route): (usize, Route),
+        len: usize,
+        write: impl FnOnce(&Packet, &[u8], &mut [u8]) -> usize,
+    ) -> bool {
+        let start = self.used;
+        let packet = *self.packet(packets, i);
+        let from = self.version(i).and_then(|version| version.place);
+        if self.arena.len() - start < len || self.frames.len() == limits::INJECTED {
+            return false;
+        }
+        let (kept, room) = self.arena.split_at_mut(start);
+        let from = from.map_or_else(|| bytes[i], |place| place.of(kept));
+        let made = write(&packet, from, &mut room[..len]);
+        if made == 0 {
+            return false;
+        }
+        self.used += made;
+        self.frames.push((route, place(start, made)));
+        true
     }
 
     /// Frames that are sent besides, in the order in which they were made.

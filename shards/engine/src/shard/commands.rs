@@ -6,7 +6,6 @@ use super::{Run, Shard};
 use crate::actor::ActorId;
 use crate::event::Side;
 use crate::flow::entry::Flags;
-use crate::stream::OverlapPolicy;
 
 /// What a callback asked for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,12 +20,12 @@ pub(super) struct Commands {
     pub(super) drops: bool,
     /// The actor wants nothing more of the flow.
     pub(super) stops: bool,
+    /// Whether segments of the sides wait for their turn.
+    pub(super) edits: [Option<bool>; 2],
     /// Whether packets of the flow are dropped from the next one on.
     pub(super) blocks: Option<bool>,
     /// New bounds of the sides, in bytes; 0 where the actor wants no bytes.
     pub(super) buffers: [Option<u64>; 2],
-    /// New overlap policies of the sides.
-    pub(super) overlaps: [Option<OverlapPolicy>; 2],
 }
 
 /// The smallest bound of a side is 2 to this power, for which a nibble holds 1; 0 stands for the configured bound.
@@ -50,12 +49,10 @@ impl Shard {
             if let Some(bytes) = commands.buffers[side as usize] {
                 self.set_buffer(slot, actor, side, bytes);
             }
-            if let Some(policy) = commands.overlaps[side as usize] {
-                let flow = self.burst.actives[usize::from(slot)].flow;
-                let overlaps = &mut self.table.cold_mut(flow).overlaps;
-                let shift = 4 * side as u8;
-                *overlaps =
-                    *overlaps & !(0xf << shift) | OverlapPolicy::nibble(Some(policy)) << shift;
+        }
+        for side in Side::BOTH {
+            if let Some(on) = commands.edits[side as usize] {
+                self.set_ordered(slot, side, on);
             }
         }
         if let Some(blocked) = commands.blocks {

@@ -28,6 +28,19 @@ pub enum EditError {
     /// It would change what headers say about lengths, kinds and fragments, or an outer header of a tunnel.
     #[error("the layout of a packet stays as it is")]
     Layout,
+    /// No monitor of the flow [edits](crate::actor::MonitorBuilder::edits) it, or this is not [`Hook::Send`]: lengths stay.
+    #[error("the stream is not edited here")]
+    NotEdited,
+    /// These bytes were sent before: what became of them stays.
+    #[error("these bytes were sent before")]
+    Decided,
+    /// The packet would be longer than an IP packet can be.
+    #[error("the packet would be too long")]
+    TooLong,
+    /// Too many edits of this side, or bytes of them, wait for their acknowledgment: see
+    /// [`limits::EDITS`](crate::limits::EDITS) and [`limits::EDIT_BYTES`](crate::limits::EDIT_BYTES).
+    #[error("too many edits wait for their acknowledgment")]
+    TooManyEdits,
     /// The protocol's checksum cannot follow a change of a few bytes (SCTP, DCCP, UDP-Lite), or what is around the packet cannot
     /// be told.
     #[error("a checksum could not be kept right")]
@@ -87,7 +100,12 @@ impl FlowContext<'_> {
         if matches!(at_hand.packet.buffer, Buffer::Datagram { .. }) {
             return Err(EditError::Fragmented);
         }
-        let sums = Sums::of(at_hand.packet, at_hand.bytes).ok_or(EditError::Checksum)?;
+        // Its length may have changed since.
+        let sums = match &self.desk.draft {
+            Some(draft) => Sums::of(&draft.packet, &self.desk.room[draft.start..][..draft.len]),
+            None => Sums::of(at_hand.packet, at_hand.bytes),
+        };
+        let sums = sums.ok_or(EditError::Checksum)?;
         if self.desk.draft.is_none() {
             let (bytes, packet) = (at_hand.bytes, *at_hand.packet);
             let start = self.desk.take(bytes.len()).ok_or(EditError::NoRoom)?;

@@ -128,13 +128,12 @@ impl Shard {
             && !self.config.midstream
         {
             self.counters.orphans += 1;
-            self.show_orphan(run, i);
             return None;
         }
         if self.table.is_full() {
             self.evict(run);
         }
-        let mask = self.matching_monitors(run, i);
+        let mask = self.matching_monitors(packet, run.bytes[i]);
         let (hot, mut cold) = first_state(packet);
         let Some(mask) = mask else {
             return Some(self.begin_unwatched(packet, hash, hot));
@@ -142,7 +141,6 @@ impl Shard {
         cold.encapsulation =
             self.intern_encapsulation(&run.encapsulations[usize::from(packet.encapsulation)]);
         cold.attached = mask;
-        cold.overlaps = self.monitors.overlaps(mask);
         let class = Class::of(&hot);
         cold.class = class as u8;
         // Where no set is left, nobody hears of the flow.
@@ -157,6 +155,10 @@ impl Shard {
         self.classes.insert(class as usize, number);
         self.watch(number, packet.clock, self.timeout_ns(class));
         self.counters.flows_started += 1;
+        if matches!(packet.transport, Transport::Tcp { .. }) && self.monitors.edits(mask) {
+            let place = self.edited.take();
+            self.make_special(number, |special| special.edited = Some(place));
+        }
         if mask == 0 {
             self.count_event(Event::ConnStart);
         } else {
@@ -170,25 +172,21 @@ impl Shard {
         Some(number)
     }
 
-    /// The stream monitors whose filters packet `i`, the opening one, passes, a bit each. A midstream flow passes also with
-    /// its first packet turned round, since nobody knows who opened it. `None` where there are monitors and it passes none.
-    fn matching_monitors(&mut self, run: &Run<'_>, i: usize) -> Option<u16> {
-        let (packet, bytes) = (&run.packets[i], run.bytes[i]);
+    /// The monitors whose filter the opening packet passes, a bit each. A midstream flow passes also with its first packet
+    /// turned round, since nobody knows who opened it. `None` where there are monitors and it passes none.
+    fn matching_monitors(&self, packet: &Packet, bytes: &[u8]) -> Option<u16> {
         let ip = &bytes[packet.ip_at as usize..];
         let guessed = !is_opening(packet);
         let mut turned = None;
         let (mut mask, mut asked) = (0, false);
-        let stream = self.monitors.iter().filter(|(_, all)| !all.ask.is_raw());
-        for (id, monitor) in stream {
-            let passes = monitor.scope.packet.as_ref().is_none_or(|filter| {
+        for (id, monitor) in self.monitors.iter() {
+            let passes = monitor.filter.as_ref().is_none_or(|filter| {
                 filter.matches(ip, packet.ip_len)
                     || guessed && {
                         let turned = turned.get_or_insert_with(|| turned_round(packet, bytes));
                         filter.matches(turned, packet.ip_len)
                     }
             });
-            let frame = || run.frames.frame(packet.buffer.frame());
-            let passes = passes && monitor.scope.frame_passes(frame, &mut self.counters);
             mask |= u16::from(passes) << id;
             asked = true;
         }
@@ -290,6 +288,9 @@ impl Shard {
         }
         // No packet of it is at hand.
         let hand = run.at_hand.take();
+        if self.table.hot(number).flags.contains(Flags::SPECIAL) {
+            self.release_all(run, number);
+        }
         let (hot, cold) = self.table.both_mut(number);
         if !hot.flags.contains(Flags::CLOSED) {
             hot.flags.insert(Flags::CLOSED | Flags::CAREFUL);

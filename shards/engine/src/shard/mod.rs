@@ -9,14 +9,13 @@ mod commands;
 pub mod context;
 mod deliver;
 pub mod edit;
+mod edited;
 pub mod facts;
 mod lifecycle;
 pub mod monitors;
 mod plan;
 mod raise;
-pub mod raw;
 mod release;
-pub(crate) mod scope;
 mod segment;
 mod sets;
 mod special;
@@ -41,7 +40,6 @@ use crate::flow::entry::Flags;
 use crate::flow::table::FlowTable;
 use crate::flow::wheel::Wheel;
 use crate::limits;
-pub use crate::stream::OverlapPolicy;
 use crate::stream::Stores;
 use crate::wire::{Encapsulation, Packet, TcpFlags, Transport};
 use burst::Burst;
@@ -70,7 +68,7 @@ pub struct ShardConfig {
     pub timeouts: Timeouts,
     /// Which segments add bytes to a stream.
     pub profile: Profile,
-    /// Which copy of a byte counts, where neither a monitor nor a callback says otherwise.
+    /// Which copy of a byte wins.
     pub overlap: OverlapPolicy,
     /// Whether a TCP flow may begin with another packet than a SYN.
     pub midstream: bool,
@@ -151,6 +149,16 @@ pub enum Profile {
     Record,
 }
 
+/// Which copy of a byte that was sent more than once counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum OverlapPolicy {
+    /// The first.
+    #[default]
+    First,
+    /// The last, as long as the byte still waits behind a hole.
+    Last,
+}
+
 crate::counters::counters! {
     /// What a shard did.
     pub struct ShardCounters {
@@ -194,8 +202,22 @@ crate::counters::counters! {
         subscriptions_refused,
         /// User-defined events not raised because too many were raised in answer to one ([`limits::RAISED_EVENTS`]).
         raises_refused,
-        /// Times a monitor's filter was to judge a frame of a link type that it has no program for: the frame did not pass.
-        unknown_links,
+        /// Segments of edited flows that came before their turn, and wait for it.
+        held,
+        /// Those that waited already.
+        held_again,
+        /// Those that were dropped because too much waits: see [`limits::HELD_SEGMENTS`].
+        held_refused,
+        /// Segments that have waited, and were processed then.
+        held_released,
+        /// Segments of edited flows, or parts of them, that were not sent because there was no room to translate them.
+        edits_no_room,
+        /// Segments that were dropped because too many edits wait for their acknowledgment.
+        edits_refused,
+        /// Acknowledgments sent in the name of a receiver.
+        edits_answered,
+        /// Segments of inserted bytes sent because a window has opened.
+        edits_pushed,
     }
 }
 
@@ -220,11 +242,10 @@ pub struct Shard {
     counters: ShardCounters,
     events: [u64; EVENTS],
     drops: Drops,
-    /// Packets of the next burst that a raw monitor dropped, and those of them that flows do not see: packet `i` has bit `i`.
-    raw_dropped: u64,
-    raw_unseen: u64,
     /// Flows with which something special is done.
     specials: special::Specials,
+    /// Flows whose streams are edited.
+    edited: edited::EditedFlows,
     /// What was changed in the last burst; `None` while one is being processed.
     changes: Option<Box<Changes>>,
     /// Flows below this number have forgotten the monitors that are closing.
@@ -267,8 +288,6 @@ struct Run<'b> {
     packets: &'b [Packet],
     bytes: &'b [&'b [u8]],
     encapsulations: &'b [Encapsulation],
-    /// The frames that the packets came in.
-    frames: &'b dyn raw::Frames,
     host: &'b mut dyn Host,
     /// Packets that an actor wants dropped: packet `i` has bit `i`.
     dropped: u64,
@@ -276,6 +295,8 @@ struct Run<'b> {
     unseen: u64,
     /// The packet that is on its way through its hooks, and who sent it.
     at_hand: Option<(usize, Side)>,
+    /// What may be edited of that packet's stream.
+    editing: Option<edited::Editing>,
     changes: Box<Changes>,
 }
 
@@ -308,12 +329,6 @@ impl Run<'_> {
         Some(sender)
     }
 
-    /// Whether an actor wants the packet at hand dropped.
-    fn is_dropped(&self) -> bool {
-        self.at_hand
-            .is_some_and(|(i, _)| self.dropped >> i & 1 == 1)
-    }
-
     /// The packet at hand goes no further.
     fn drop_packet(&mut self) {
         if let Some((i, _)) = self.at_hand {
@@ -344,8 +359,6 @@ impl Shard {
         }
         Self {
             monitors: monitors::Monitors::new(config.shard),
-            raw_dropped: 0,
-            raw_unseen: 0,
             forget_from: 0,
             table,
             wheel,
@@ -361,6 +374,7 @@ impl Shard {
             events: [0; EVENTS],
             drops: Drops::default(),
             specials: special::Specials::new(config.flows_max),
+            edited: edited::EditedFlows::default(),
             changes: Some(Box::default()),
             finished_to: 0,
             #[cfg(test)]
@@ -395,31 +409,11 @@ impl Shard {
         encapsulations: &[Encapsulation],
         host: &mut dyn Host,
     ) -> u64 {
-        self.handle_frames(packets, bytes, encapsulations, &raw::NoFrames, host)
-    }
-
-    /// The same for packets whose frames are at hand: `frames` are the ones that [`Packet::buffer`] numbers. Filters of
-    /// monitors on the [outer frame](crate::actor::MonitorBuilder::outer) are asked about them; without frames nothing
-    /// passes such a filter.
-    ///
-    /// # Panics
-    /// As [`handle_burst`](Self::handle_burst).
-    pub fn handle_frames(
-        &mut self,
-        packets: &[Packet],
-        bytes: &[&[u8]],
-        encapsulations: &[Encapsulation],
-        frames: &dyn raw::Frames,
-        host: &mut dyn Host,
-    ) -> u64 {
         assert!(
             packets.len() == bytes.len() && packets.len() <= limits::BURST,
             "a buffer a packet, one burst"
         );
         let mut run = self.run(packets, bytes, encapsulations, host);
-        run.frames = frames;
-        run.dropped = core::mem::take(&mut self.raw_dropped);
-        run.unseen = core::mem::take(&mut self.raw_unseen);
         let mut ahead = Ahead {
             begun: self.counters.flows_started,
             ..Ahead::default()
@@ -441,11 +435,7 @@ impl Shard {
                 }
             }
             if let Some(i) = i.checked_sub(LOOK_UP_AHEAD) {
-                if run.unseen >> i & 1 == 0 {
-                    self.handle_packet(&mut run, i, ahead.hashes[i], ahead.candidates[i]);
-                } else {
-                    self.pass_over(&run.packets[i]);
-                }
+                self.handle_packet(&mut run, i, ahead.hashes[i], ahead.candidates[i]);
             }
         }
         self.end_burst(&mut run);
@@ -468,11 +458,11 @@ impl Shard {
             packets,
             bytes,
             encapsulations,
-            frames: &raw::NoFrames,
             host,
             dropped: 0,
             unseen: 0,
             at_hand: None,
+            editing: None,
             changes,
         }
     }
@@ -711,13 +701,10 @@ impl Shard {
         let listeners = self.monitors.listeners(id, Event::PacketIn, hook);
         for monitor in self.monitors.chain(listeners, Some(sender)) {
             // One that was called before may have closed it.
-            let Some(own) = self.monitors.get(monitor) else {
-                continue;
-            };
-            if own.ask.unless_dropped && run.is_dropped() {
+            if self.monitors.get(monitor).is_none() {
                 continue;
             }
-            let actor = own.actor;
+            let actor = self.monitors.actor(monitor);
             let (host, mut context) = self.context(run, slot, monitor, hook);
             let Some(at_hand) = context.at_hand else {
                 continue;

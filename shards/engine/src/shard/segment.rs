@@ -197,7 +197,7 @@ impl Shard {
         };
         let packet = run.packet(i);
         let slot = self.activate(number, packet.timestamp);
-        let options = options_of(packet, run.bytes[i]);
+        let options = options_of(packet, run.changes.bytes(run.bytes, i));
         if segment.opens() {
             self.turn_if_opener_was_guessed(number, slot, packet);
         } else {
@@ -237,7 +237,7 @@ impl Shard {
         let rare = self.table.cold_mut(number).half_mut(side);
         rare.payload_adjust = rare.payload_adjust.wrapping_add(u64::from(as_sent.len));
         self.count_repeated_control(run, slot, side, as_sent);
-        let options = options_of(run.packet(i), run.bytes[i]);
+        let options = options_of(run.packet(i), run.changes.bytes(run.bytes, i));
         self.receive(run, i, slot, (side, &options), false);
     }
 
@@ -251,6 +251,9 @@ impl Shard {
         mut refused: bool,
     ) {
         let number = self.burst.actives[usize::from(slot)].flow;
+        if run.editing.is_some() && run.unseen >> i & 1 == 0 {
+            self.decide(run, i, number);
+        }
         let Some(segment) = Segment::of(run, i).filter(|_| run.unseen >> i & 1 == 0) else {
             self.burst.forget_pending();
             run.at_hand = None;
@@ -314,6 +317,9 @@ impl Shard {
             cold.troubles.swap(0, 1);
             cold.bounds = cold.bounds.rotate_left(4);
             self.burst.actives[usize::from(slot)].swap_sides();
+            if let Some(place) = self.specials.get(number).and_then(|special| special.edited) {
+                self.edited.swap_sides(place);
+            }
             if let Ok(set) = self.monitors.after(hot.set, Change::Swap) {
                 self.monitors.give(core::mem::replace(&mut hot.set, set));
             }
@@ -606,10 +612,6 @@ impl Shard {
                 Piece {
                     start: from,
                     end,
-                    sent: (
-                        from,
-                        u64::try_from(start).unwrap_or(0) + u64::from(segment.len),
-                    ),
                     packet: segment.buffer,
                     at: segment.at + skipped,
                 },

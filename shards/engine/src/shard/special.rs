@@ -12,12 +12,14 @@ use crate::flow::entry::Flags;
 pub(super) struct Special {
     /// Its packets are dropped unseen.
     pub(super) blocked: bool,
+    /// Its streams are edited: where what is kept for that stands.
+    pub(super) edited: Option<u32>,
 }
 
 impl Special {
     /// Whether nothing is.
     fn is_plain(&self) -> bool {
-        !self.blocked
+        !self.blocked && self.edited.is_none()
     }
 }
 
@@ -100,6 +102,9 @@ impl Shard {
     /// The flow is about to be removed.
     pub(super) fn forget_special(&mut self, flow: u32) {
         if self.table.hot(flow).flags.contains(Flags::SPECIAL) {
+            if let Some(place) = self.edited_place(flow) {
+                self.edited.give(place);
+            }
             self.specials.drop_of(flow);
         }
     }
@@ -113,16 +118,18 @@ impl Shard {
         number: u32,
         side: Side,
     ) -> bool {
-        let blocked = self
-            .specials
-            .get(number)
-            .is_some_and(|special| special.blocked);
+        let Some(special) = self.specials.get(number) else {
+            return false;
+        };
+        let (blocked, edited) = (special.blocked, special.edited);
         if blocked {
             run.dropped |= 1 << i;
             let len = u64::from(run.packets[i].payload_len);
             let rare = self.table.cold_mut(number).half_mut(side);
             rare.payload_adjust = rare.payload_adjust.wrapping_add(len);
+        } else if let Some(place) = edited {
+            self.handle_edited(run, i, number, place);
         }
-        blocked
+        blocked || edited.is_some()
     }
 }

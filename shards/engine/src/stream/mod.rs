@@ -3,13 +3,11 @@
 
 mod assembler;
 mod blocks;
-mod overlap;
 mod peek;
 mod store;
 
 pub use assembler::Assembler;
-pub(crate) use blocks::Blocks;
-pub use overlap::OverlapPolicy;
+pub(crate) use blocks::{BLOCK_BYTES, BlockId, Blocks};
 pub use peek::Chunks;
 pub(crate) use peek::{BurstSegment, Reader, Sources};
 pub(crate) use store::{SideStore, Stores};

@@ -9,7 +9,7 @@ use crate::flow::Proto;
 /// Words are summed in the byte order of the processor and swapped once in the end, which comes to the same (RFC 1071,
 /// section 2 B); words of 32 bits as well, since 2^16 is 1 modulo 2^16 - 1.
 #[inline]
-pub(super) fn sum(bytes: &[u8], sum: u64) -> u64 {
+pub(crate) fn sum(bytes: &[u8], sum: u64) -> u64 {
     let (quads, tail) = bytes.as_chunks::<4>();
     let mut total: u64 = quads
         .iter()
@@ -25,7 +25,7 @@ pub(super) fn sum(bytes: &[u8], sum: u64) -> u64 {
 
 /// The sum folded to 16 bits, not complemented.
 #[inline]
-pub(super) fn fold(sum: u64) -> u16 {
+pub(crate) fn fold(sum: u64) -> u16 {
     let mut folded = (sum >> 32) + (sum & 0xffff_ffff);
     folded = (folded >> 32) + (folded & 0xffff_ffff);
     folded = (folded >> 16) + (folded & 0xffff);

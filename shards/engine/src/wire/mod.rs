@@ -43,6 +43,7 @@ mod walk;
 mod wlan;
 
 pub use checksum::finish_checksum;
+pub(crate) use checksum::{fold as fold_sum, sum as checksum_sum};
 pub use encapsulation::{Encapsulation, LAYERS_MAX, Layer};
 pub use ingress::{Checksums, Ingress, KeyDomain, PacketFilter, Parsed, Refused, WireConfig};
 pub use packet::{Buffer, Packet, TcpFlags, Transport};

@@ -5,6 +5,5 @@ mod containment;
 mod handover;
 mod inline;
 mod lifecycle;
-mod raw;
 mod support;
 mod timers;

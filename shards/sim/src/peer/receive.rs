@@ -2,7 +2,7 @@
 
 use mosaic_engine::wire::TcpFlags;
 
-use super::{DELAYED_ACK_NS, Peer, Phase, Timer, option, timestamp_option, unwrap_position};
+use super::{DELAYED_ACK_NS, Peer, Phase, Timer, option, timestamp_option, unwrap_position, wire};
 use crate::segment::Segment;
 
 impl Peer {
@@ -18,6 +18,8 @@ impl Peer {
             self.plan.timestamps = false;
             self.peer_timestamp = None;
         }
+        self.sacks = self.plan.sack && option(&segment.options, 4).is_some();
+        self.recent = timestamp_option(&segment.options).filter(|_| self.plan.timestamps);
         // The window of a SYN is never scaled (RFC 7323, section 2.2).
         self.send.edge = self.send.edge.max(1 + u64::from(segment.window));
         self.receive.edge = 1 + self.plan.buffer.min(65_535);
@@ -35,6 +37,24 @@ impl Peer {
         u64::try_from(position).unwrap_or(0)
     }
 
+    /// A segment that begins below the SYN, without what lies there; `None` for any other. A middlebox that took bytes away may
+    /// send such ones, as repetitions of what was there.
+    pub(super) fn without_what_is_below(&self, segment: &Segment) -> Option<Segment> {
+        let isn = self.receive.isn?;
+        let position = unwrap_position(isn, segment.seq, self.receive.expected);
+        let below = usize::try_from(-position).ok().filter(|below| *below > 0)?;
+        let mut part = segment.clone();
+        // The SYN's place has no byte.
+        let skip = (below + 1).min(part.payload.len());
+        part.payload.drain(..skip);
+        part.seq = wire(isn, 1);
+        if skip <= below {
+            part.seq = isn;
+            part.flags.remove(TcpFlags::FIN);
+        }
+        Some(part)
+    }
+
     /// Takes what of a segment is new and inside the window, and acknowledges it, at once where it was not what was
     /// expected.
     pub(super) fn take_payload(
@@ -48,6 +68,7 @@ impl Peer {
         let start = position + u64::from(syn);
         let expected = self.receive.expected;
         if self.phase != Phase::SynReceived || !syn {
+            self.receive.latest = start;
             self.store(start, &segment.payload);
         }
         if segment.flags.contains(TcpFlags::FIN) {

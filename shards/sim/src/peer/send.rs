@@ -148,6 +148,8 @@ impl Peer {
             return self.probe_window(now, out);
         }
         self.send.retries += 1;
+        // The other one may have given up what it said it had (RFC 2018, section 8).
+        self.send.sacked.clear();
         if self.send.retries > self.plan.retries_max {
             return self.give_up(now, out);
         }
@@ -215,8 +217,10 @@ impl Peer {
             self.phase = Phase::Open;
             self.send.next = acked;
         }
+        let tells_sacks = self.take_sacks(segment);
         if acked > self.send.unacked {
             self.send.unacked = acked;
+            self.send.sacked.retain(|(_, end)| *end > acked);
             self.send.next = self.send.next.max(acked);
             (
                 self.send.retries,
@@ -231,6 +235,7 @@ impl Peer {
             && segment.sequence_len() == 0
             && !opens
             && acked < self.send.next
+            && (tells_sacks || !self.sacks)
         {
             self.send.duplicate_acks += 1;
             if self.send.duplicate_acks == 3 {
@@ -248,6 +253,8 @@ impl Peer {
             .min(1 + self.send.written)
             .min(self.send.edge);
         self.send.next = self.send.unacked;
+        let hole = self.send.sacked.iter().map(|(start, _)| *start).min();
+        let end = end.min(hole.unwrap_or(end));
         if self.phase == Phase::Open && self.send.next < end {
             self.send_data(now, end, out);
         }

@@ -225,6 +225,18 @@ impl Rewrite {
         }
     }
 
+    /// The inserted bytes from the edited position `edited` on, to the end of their edit, in two pieces; none where what stands
+    /// there is original or not known any more.
+    pub fn inserted_from(&self, edited: i64) -> (&[u8], &[u8]) {
+        let index = self.edits.partition_point(|edit| edit.new_end() <= edited);
+        match self.edits.get(index) {
+            Some(edit) if edit.new_at() <= edited => {
+                self.bytes_of(edit, edited - edit.new_at(), i64::from(edit.inserted))
+            }
+            _ => (&[], &[]),
+        }
+    }
+
     /// The receiver has acknowledged everything below the edited position `acked`: forgets the edits that lie there.
     /// Nothing that was not sent may be passed.
     pub fn acknowledge(&mut self, acked: i64) {

@@ -119,6 +119,25 @@ fn check_maps(rewrite: &Rewrite, model: &Model, original: &[u8], from: usize) {
             "of {number}, up"
         );
     }
+    for number in edited[from]..*edited.last().unwrap() {
+        // The bytes of whichever original positions stand there, as far as they are edited as one.
+        let (first, second) = rewrite.inserted_from(number);
+        let found = [first, second].concat();
+        let position = (from..last)
+            .rfind(|position| edited[*position] <= number)
+            .unwrap();
+        let unit = model.bytes(position, position + 1);
+        let skip = (number - edited[position]) as usize;
+        if model.edited[position] && unit.len() > skip {
+            assert_eq!(
+                found[..unit.len() - skip],
+                unit[skip..],
+                "inserted at {number}"
+            );
+        } else if !model.edited[position] {
+            assert!(found.is_empty(), "nothing was inserted at {number}");
+        }
+    }
     for start in (from..last).step_by(3) {
         for end in [start, start + 1, start + 7, start + 40, last] {
             let end = end.min(last);

@@ -1,0 +1,619 @@
+//! Flows whose streams are edited on their way: every packet of them is translated, in order.
+//!
+//! What a sender sends counts *original* bytes, what its receiver gets counts *edited* ones. A segment that comes is first
+//! put into edited numbers, with the bytes that were decided for what was sent before; then the hooks and the emulation see
+//! it, which live in edited numbers; what an actor has changed at `Send` is noted as an edit; last, its acknowledgment goes
+//! back into the numbers of the one it is for. Segments that come before their turn wait, since a change before them would
+//! move them.
+
+mod api;
+mod frames;
+mod held;
+mod leave;
+
+use alloc::vec::Vec;
+
+use super::changes::Route;
+use super::{Run, Shard};
+use crate::event::Side;
+use crate::flow::entry::Flags;
+use crate::limits;
+use crate::stream::Blocks;
+use crate::tcp::rewrite::{Part, RewrittenStream};
+use crate::tcp::{Options, Seq};
+use crate::wire::{Sums, TcpFlags, Transport};
+pub(super) use api::{EDITED_AT, Editing};
+use held::{Held, Keeping, Waiting};
+
+/// What is kept of one direction, by the side that sends.
+#[derive(Debug, Default)]
+pub(super) struct EditedSide {
+    stream: RewrittenStream,
+    /// Whether the stream's numbers are known.
+    started: bool,
+    /// Segments that came before their turn do not wait.
+    unordered: bool,
+    held: Held,
+    /// From its SYN: maximum segment size, window scale, whether it takes selective acknowledgments.
+    mss: Option<u16>,
+    scale: Option<u8>,
+    sack: bool,
+    /// Timestamp and window of the last segment it sent that went on.
+    timestamp: Option<u32>,
+    window: u16,
+    /// What that acknowledged.
+    ack: Option<Seq>,
+    /// The largest window it has announced, in bytes.
+    window_max: u32,
+    /// Edited positions below this one were sent into an open window.
+    reached: i64,
+}
+
+/// What is kept of an edited flow.
+#[derive(Debug, Default)]
+pub(super) struct EditedFlow {
+    sides: [EditedSide; 2],
+}
+
+/// The edited flows of a shard.
+#[derive(Debug)]
+pub(super) struct EditedFlows {
+    list: Vec<EditedFlow>,
+    free: Vec<u32>,
+    /// Memory of segments that wait.
+    blocks: Blocks,
+    /// Bytes of edits that wait for their acknowledgment.
+    bytes: usize,
+}
+
+impl Default for EditedFlows {
+    fn default() -> Self {
+        Self {
+            list: Vec::new(),
+            free: Vec::new(),
+            blocks: Blocks::new(limits::SHARD_HELD_BYTES),
+            bytes: 0,
+        }
+    }
+}
+
+impl EditedFlows {
+    /// A place for a flow.
+    pub(super) fn take(&mut self) -> u32 {
+        self.free.pop().unwrap_or_else(|| {
+            self.list.push(EditedFlow::default());
+            u32::try_from(self.list.len() - 1).unwrap_or(u32::MAX)
+        })
+    }
+
+    /// The flow is gone.
+    pub(super) fn give(&mut self, place: u32) {
+        for side in &mut self.list[place as usize].sides {
+            side.held.clear(&mut self.blocks);
+            self.bytes -= side.stream.rewrite().held_bytes();
+            let mut stream = core::mem::take(&mut side.stream);
+            stream.begin(Seq(0), 0);
+            *side = EditedSide {
+                stream,
+                held: core::mem::take(&mut side.held),
+                ..EditedSide::default()
+            };
+        }
+        self.free.push(place);
+    }
+
+    /// What was the client's is the server's.
+    pub(super) fn swap_sides(&mut self, place: u32) {
+        self.list[place as usize].sides.swap(0, 1);
+    }
+
+    /// Does something with a stream that may change how many bytes are kept for its edits.
+    fn change<R>(
+        &mut self,
+        place: u32,
+        side: Side,
+        change: impl FnOnce(&mut RewrittenStream) -> R,
+    ) -> R {
+        let stream = &mut self.list[place as usize].sides[side as usize].stream;
+        let before = stream.rewrite().held_bytes();
+        let result = change(stream);
+        self.bytes = self.bytes + stream.rewrite().held_bytes() - before;
+        result
+    }
+
+    /// How many bytes of edits the next segment of a side may bring.
+    fn room(&self, place: u32, side: Side) -> usize {
+        let rewrite = self.list[place as usize].sides[side as usize]
+            .stream
+            .rewrite();
+        if rewrite.edits() >= limits::EDITS {
+            return 0;
+        }
+        let of_side = limits::EDIT_BYTES.saturating_sub(rewrite.held_bytes());
+        of_side.min(limits::SHARD_EDIT_BYTES.saturating_sub(self.bytes))
+    }
+}
+
+/// A segment in original positions.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    side: Side,
+    flags: TcpFlags,
+    seq: Seq,
+    ack: Seq,
+    /// Window field, as it came.
+    window: u16,
+    /// Position of its first byte, and the one behind its last; the FIN is one.
+    start: i64,
+    end: i64,
+    /// Payload bytes.
+    len: u32,
+    /// All of them are there, in a frame of their own.
+    whole: bool,
+}
+
+impl Span {
+    fn is(&self, flags: TcpFlags) -> bool {
+        self.flags.contains(flags)
+    }
+
+    /// Whether it takes no room in the stream.
+    fn is_empty(&self) -> bool {
+        self.start == self.end && !self.is(TcpFlags::SYN)
+    }
+}
+
+/// Why a segment is on its way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Passing {
+    /// It has come.
+    Arrived,
+    /// It has waited, and goes on now.
+    Released,
+    /// It has waited in vain: the flow ends. It does not go on.
+    Left,
+}
+
+/// A segment that lies further ahead than any window is none that waits.
+const AHEAD_MAX: i64 = 1 << 30;
+/// In the place of a packet's index, for segments that are looked at when a flow ends.
+const SPARE: usize = limits::BURST - 1;
+
+impl Shard {
+    /// Whether segments of `side` wait for their turn.
+    fn holds(&self, number: u32, place: u32, side: Side) -> bool {
+        let set = self.monitors.set(self.table.hot(number).set);
+        self.monitors.edits(set.mask)
+            && !self.edited.list[place as usize].sides[side as usize].unordered
+    }
+
+    /// Says whether segments of `side` wait from now on.
+    pub(super) fn set_ordered(&mut self, slot: u8, side: Side, on: bool) {
+        let flow = self.burst.actives[usize::from(slot)].flow;
+        if let Some(place) = self.edited_place(flow) {
+            self.edited_side(place, side).unordered = !on;
+        }
+    }
+
+    fn edited_side(&mut self, place: u32, side: Side) -> &mut EditedSide {
+        &mut self.edited.list[place as usize].sides[side as usize]
+    }
+
+    /// A segment of an edited flow.
+    #[cold]
+    pub(super) fn handle_edited(&mut self, run: &mut Run<'_>, i: usize, number: u32, place: u32) {
+        let Some(span) = self.span(run, i, number, place) else {
+            return;
+        };
+        if !run.changes.inline {
+            self.skip_uncaptured(number, place, &span);
+        }
+        let takes_room = !span.is_empty() && !span.flags.intersects(TcpFlags::SYN | TcpFlags::RST);
+        let ahead = span.start - self.edited_side(place, span.side).stream.sent();
+        if takes_room
+            && span.whole
+            && (1..AHEAD_MAX).contains(&ahead)
+            && self.holds(number, place, span.side)
+        {
+            self.hold(run, i, (number, place), &span);
+        } else {
+            self.pass(run, i, (number, place), &span, Passing::Arrived);
+        }
+        self.release(run, i, (number, place));
+    }
+
+    /// Where packet `i` stands in its stream.
+    fn span(&mut self, run: &Run<'_>, i: usize, number: u32, place: u32) -> Option<Span> {
+        let packet = run.packet(i);
+        let Transport::Tcp {
+            seq,
+            ack,
+            window,
+            flags,
+            ..
+        } = packet.transport
+        else {
+            return None;
+        };
+        let hot = self.table.hot(number);
+        let side = hot.side_of(packet.direction);
+        let syn = flags.contains(TcpFlags::SYN);
+        let data_seq = Seq(seq).plus(u32::from(syn));
+        let (half, known) = (hot.half(side), hot.has(Flags::BASE, side));
+        let (base, next) = (half.base, half.next);
+        let edited = self.edited_side(place, side);
+        if edited.stream.rewrite().is_identity() && edited.held.is_empty() {
+            let base = if known && !(syn && next == 0) {
+                base
+            } else {
+                data_seq
+            };
+            if !edited.started || edited.stream.at(0) != base {
+                edited.stream.begin(base, next);
+                edited.started = true;
+            }
+        }
+        if syn {
+            let options = Options::parse(options_of(packet, run.changes.bytes(run.bytes, i)));
+            edited.mss = options.mss;
+            edited.scale = options.window_scale;
+            edited.sack = options.sack_permitted;
+        }
+        let start = edited.stream.position(data_seq);
+        let fin = i64::from(flags.contains(TcpFlags::FIN));
+        let is_frame = matches!(packet.buffer, crate::wire::Buffer::Frame(_));
+        Some(Span {
+            side,
+            flags,
+            seq: Seq(seq),
+            ack: Seq(ack),
+            window,
+            start,
+            end: start + i64::from(packet.payload_len) + fin,
+            len: packet.payload_len,
+            whole: is_frame && packet.payload_captured == packet.payload_len,
+        })
+    }
+
+    /// A capture has lost what an acknowledgment covers: what comes behind it waits no longer.
+    fn skip_uncaptured(&mut self, number: u32, place: u32, span: &Span) {
+        let other = self.edited_side(place, span.side.other());
+        if !span.is(TcpFlags::ACK) || span.is(TcpFlags::RST) || !other.started {
+            return;
+        }
+        let acked = other.stream.edited_position(span.ack);
+        let ahead = acked - other.stream.sent_edited();
+        // The acknowledgment of a FIN that waits is no loss.
+        if (1..AHEAD_MAX).contains(&ahead)
+            && self.table.hot(number).has(Flags::BASE, span.side.other())
+        {
+            let other = self.edited_side(place, span.side.other());
+            let to = other.stream.rewrite().invert(acked);
+            let to = other.held.first().map_or(to, |first| to.min(first));
+            other.stream.send(to);
+        }
+    }
+
+    /// Keeps a segment that came before its turn, and tells its sender what is missing.
+    fn hold(&mut self, run: &mut Run<'_>, i: usize, (number, place): (u32, u32), span: &Span) {
+        run.dropped |= 1 << i;
+        let packet = *run.packet(i);
+        let frame = run.changes.bytes(run.bytes, i);
+        let end = (packet.payload_at + packet.payload_len) as usize;
+        let (blocks, list) = (&mut self.edited.blocks, &mut self.edited.list);
+        let side = &mut list[place as usize].sides[span.side as usize];
+        let kept = side.held.keep(
+            blocks,
+            &packet,
+            (span.start, span.end),
+            &frame[..end.min(frame.len())],
+        );
+        match kept {
+            Keeping::Kept => self.counters.held += 1,
+            Keeping::Known => self.counters.held_again += 1,
+            Keeping::NoRoom => {
+                self.counters.held_refused += 1;
+                self.counters.bounds_hit += 1;
+                if !run.changes.inline
+                    && let Some(first) = side.held.first()
+                {
+                    // Nobody will send it again: better a hole than nothing.
+                    side.stream.send(first);
+                    run.dropped &= !(1 << i);
+                    self.release(run, i, (number, place));
+                    return self.handle_edited(run, i, number, place);
+                }
+            }
+        }
+        self.tell_sender(run, i, (number, place), span);
+    }
+
+    /// Lets segments go on whose turn has come, with packet `i`.
+    fn release(&mut self, run: &mut Run<'_>, i: usize, (number, place): (u32, u32)) {
+        for side in Side::BOTH {
+            while let Some(waiting) = self.next_waiting(place, side) {
+                let packet = run.packet(i);
+                let (timestamp, clock) = (packet.timestamp, packet.clock);
+                let mut waiting = waiting;
+                (waiting.packet.timestamp, waiting.packet.clock) = (timestamp, clock);
+                self.let_go(run, i, (number, place), waiting, Passing::Released);
+            }
+        }
+    }
+
+    /// The next segment whose turn has come, if there is one that says anything new.
+    fn next_waiting(&mut self, place: u32, side: Side) -> Option<Waiting> {
+        loop {
+            let side = &mut self.edited.list[place as usize].sides[side as usize];
+            let sent = side.stream.sent();
+            let waiting = side.held.take_reached(sent)?;
+            if waiting.end > sent {
+                return Some(waiting);
+            }
+            waiting.give_back(&mut self.edited.blocks);
+        }
+    }
+
+    /// Takes one segment that has waited through its hooks, in the place of packet `i`, which then is what it was.
+    fn let_go(
+        &mut self,
+        run: &mut Run<'_>,
+        i: usize,
+        (number, place): (u32, u32),
+        waiting: Waiting,
+        passing: Passing,
+    ) {
+        let bit = 1 << i;
+        let (mark, dropped, unseen) = (run.changes.mark(i), run.dropped & bit, run.unseen & bit);
+        let blocks = &self.edited.blocks;
+        let put = run.changes.put(i, waiting.packet, waiting.len, |into| {
+            waiting.copy_to(blocks, into)
+        });
+        waiting.give_back(&mut self.edited.blocks);
+        if put {
+            run.dropped &= !bit;
+            run.unseen &= !bit;
+            self.counters.held_released += 1;
+            if let Some(span) = self.span(run, i, number, place) {
+                self.renew_timestamp(run, i, place, span.side);
+                self.pass(run, i, (number, place), &span, passing);
+            }
+        } else {
+            self.counters.edits_no_room += 1;
+        }
+        run.changes.restore(i, mark);
+        run.dropped = run.dropped & !bit | dropped;
+        run.unseen = run.unseen & !bit | unseen;
+    }
+
+    /// A receiver judges what comes in order by its timestamp (PAWS, RFC 7323, section 5): one that has waited must not be
+    /// older than what went before it.
+    fn renew_timestamp(&mut self, run: &mut Run<'_>, i: usize, place: u32, side: Side) {
+        let Some(latest) = self.edited_side(place, side).timestamp else {
+            return;
+        };
+        write_header(run, i, |packet, bytes, sums| {
+            if let Some(at) = frames::option(packet, bytes, 8)
+                && Seq(latest).is_after(Seq(frames::word(bytes, at.start)))
+            {
+                sums.write(bytes, at.start, &latest.to_be_bytes());
+            }
+        });
+    }
+
+    /// The flow ends: what still waits is shown, in order, over the holes. None of it goes on.
+    pub(super) fn release_all(&mut self, run: &mut Run<'_>, number: u32) {
+        let Some(place) = self.specials.get(number).and_then(|special| special.edited) else {
+            return;
+        };
+        if run.changes.inline {
+            return;
+        }
+        for side in Side::BOTH {
+            while let Some(first) = self.edited_side(place, side).held.first() {
+                self.edited_side(place, side).stream.send(first);
+                if let Some(waiting) = self.next_waiting(place, side) {
+                    self.let_go(run, SPARE, (number, place), waiting, Passing::Left);
+                }
+            }
+        }
+    }
+
+    /// Takes a segment whose turn it is all the way.
+    fn pass(
+        &mut self,
+        run: &mut Run<'_>,
+        i: usize,
+        (number, place): (u32, u32),
+        span: &Span,
+        passing: Passing,
+    ) {
+        if !self.enter(run, i, place, span) {
+            // Its sender sends it again.
+            run.dropped |= 1 << i;
+            self.counters.edits_no_room += 1;
+            return;
+        }
+        run.editing = self.editing(run, i, place, span);
+        self.handle_careful(run, i, number);
+        run.editing = None;
+        self.leave(run, i, (number, place), span, passing);
+    }
+
+    /// Puts a segment into edited numbers, with the bytes that were decided for what was sent before. False where that
+    /// could not be done.
+    fn enter(&mut self, run: &mut Run<'_>, i: usize, place: u32, span: &Span) -> bool {
+        let stream = &self.edited.list[place as usize].sides[span.side as usize].stream;
+        let rewrite = stream.rewrite();
+        if rewrite.is_identity() {
+            return true;
+        }
+        let urgent = stream_urgent(run, i, stream, span);
+        let edited_end = rewrite.translate(span.start + i64::from(span.len));
+        let mut len = usize::try_from(edited_end - rewrite.translate(span.start)).unwrap_or(0);
+        let with_fin = rewrite.translate(span.end) - rewrite.translate(span.start);
+        if span.is(TcpFlags::FIN) {
+            len = usize::try_from(with_fin - 1).unwrap_or(0);
+        }
+        // Nothing of it was edited.
+        let is_plain = match rewrite.parts(span.start, span.end).next() {
+            Some(Part::Original(from, to)) => (from, to) == (span.start, span.end),
+            _ => span.start == span.end,
+        };
+        // The data of a SYN has no place any more once the stream has moved.
+        let stray = span.is(TcpFlags::SYN) && rewrite.translate(0) != 0;
+        if span.is(TcpFlags::RST) || span.len == 0 && is_plain || stray && span.len == 0 {
+            let seq = if span.is(TcpFlags::RST) {
+                stream.seq_of_reset(span.seq)
+            } else if span.is_empty() {
+                stream.seq_of_empty(span.seq)
+            } else {
+                stream.seq(span.seq)
+            };
+            return write_seq(run, i, seq, urgent);
+        }
+        let seq = match len {
+            _ if span.is(TcpFlags::SYN) => span.seq,
+            0 if !span.is(TcpFlags::FIN) => stream.seq_of_empty(span.seq),
+            _ => stream.seq(span.seq),
+        };
+        if is_plain && !stray {
+            return write_seq(run, i, seq, urgent);
+        }
+        if !span.whole || !frames::is_resizable(run.packet(i), run.changes.bytes(run.bytes, i)) {
+            return false;
+        }
+        let len = if stray { 0 } else { len };
+        let head = run.packet(i).payload_at as usize;
+        let made = run.changes.compose(
+            (run.packets, run.bytes),
+            i,
+            head + len,
+            |packet, from, into| {
+                frames::resize(packet, from, into, |body| {
+                    fill(
+                        body,
+                        &from[head..],
+                        rewrite.parts(span.start, span.end),
+                        span.start,
+                    );
+                })
+            },
+        );
+        made && write_seq(run, i, seq, urgent)
+    }
+
+    /// What may be edited of a segment in edited numbers.
+    fn editing(&self, run: &Run<'_>, i: usize, place: u32, span: &Span) -> Option<Editing> {
+        if span.is_empty() || span.is(TcpFlags::RST) {
+            return None;
+        }
+        let stream = &self.edited.list[place as usize].sides[span.side as usize].stream;
+        let (packet, sent) = (run.packet(i), stream.sent());
+        let payload = packet.payload_captured as usize;
+        let fresh_from = if span.start >= sent {
+            0
+        } else {
+            let before = stream.sent_edited() - stream.rewrite().translate(span.start);
+            usize::try_from(before).unwrap_or(0).min(payload)
+        };
+        let resizable = span.whole
+            && !span.is(TcpFlags::SYN)
+            && frames::is_resizable(packet, run.changes.bytes(run.bytes, i));
+        Some(Editing {
+            mark: run.changes.mark(i),
+            end: span.end,
+            sent,
+            offset: stream.sent_edited(),
+            fresh_from,
+            is_fresh: span.whole && span.end > sent && span.start <= sent,
+            with_fin: span.is(TcpFlags::FIN),
+            resizable,
+            room: self.edited.room(place, span.side),
+        })
+    }
+}
+
+/// The urgent pointer in edited numbers, where there is one.
+fn stream_urgent(run: &Run<'_>, i: usize, stream: &RewrittenStream, span: &Span) -> Option<u16> {
+    if !span.is(TcpFlags::URG) {
+        return None;
+    }
+    let at = run.packet(i).transport_at as usize + 18;
+    let field = run.changes.bytes(run.bytes, i).get(at..)?.first_chunk()?;
+    Some(stream.urgent(span.seq, u16::from_be_bytes(*field)))
+}
+
+/// Lets packet `i` have another number.
+fn write_seq(run: &mut Run<'_>, i: usize, seq: Seq, urgent: Option<u16>) -> bool {
+    let Transport::Tcp { seq: old, .. } = run.packet(i).transport else {
+        return false;
+    };
+    if old == seq.0 && urgent.is_none() {
+        return true;
+    }
+    write_header(run, i, |packet, bytes, sums| {
+        let transport = packet.transport_at as usize;
+        sums.write(bytes, transport + 4, &seq.0.to_be_bytes());
+        if let Some(urgent) = urgent {
+            sums.write(bytes, transport + 18, &urgent.to_be_bytes());
+        }
+    })
+}
+
+/// Writes to the headers of a copy of packet `i`. False where there is no room for one, or its checksums cannot be told.
+fn write_header(
+    run: &mut Run<'_>,
+    i: usize,
+    write: impl FnOnce(&crate::wire::Packet, &mut [u8], &Sums),
+) -> bool {
+    if matches!(run.packet(i).buffer, crate::wire::Buffer::Datagram { .. }) {
+        return false;
+    }
+    let Some((bytes, packet)) = run.changes.make_copy(run.packets, run.bytes, i) else {
+        return false;
+    };
+    let Some(sums) = Sums::of(packet, bytes) else {
+        return false;
+    };
+    write(packet, bytes, &sums);
+    super::edit::refresh(packet, bytes);
+    true
+}
+
+/// Writes the edited bytes of a segment whose original ones begin at position `start`.
+fn fill(into: &mut [u8], original: &[u8], parts: crate::tcp::rewrite::Parts<'_>, start: i64) {
+    let mut at = 0;
+    for part in parts {
+        let bytes = match part {
+            Part::Inserted(bytes) => bytes,
+            Part::Original(from, to) => {
+                let within = |position: i64| {
+                    usize::try_from(position - start)
+                        .unwrap_or(0)
+                        .min(original.len())
+                };
+                &original[within(from)..within(to)]
+            }
+        };
+        let end = (at + bytes.len()).min(into.len());
+        into[at..end].copy_from_slice(&bytes[..end - at]);
+        at = end;
+    }
+}
+
+/// The option bytes of a TCP packet.
+fn options_of<'b>(packet: &crate::wire::Packet, bytes: &'b [u8]) -> &'b [u8] {
+    let start = packet.transport_at as usize + frames::TCP_HEADER;
+    let end = (packet.payload_at as usize).min(bytes.len());
+    bytes.get(start..end).unwrap_or(&[])
+}
+
+/// With packet `i`, behind it.
+fn behind(i: usize, back: bool) -> Route {
+    Route::With {
+        packet: u8::try_from(i).unwrap_or(0),
+        before: false,
+        back,
+    }
+}
