@@ -110,6 +110,38 @@ fn times_are_ordered_and_belong_together() {
 }
 
 #[test]
+fn events_and_subscriptions_are_measured() {
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mosaic"));
+        command.args(["bench", "events", "--flows", "2000", "--repeat", "1"]);
+        let output = command.args(arguments).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let figures: Value = serde_json::from_str(&run(&["--json"])).unwrap();
+    assert_eq!(figures["flows"], 2000);
+    assert_eq!(figures["changes"].as_array().unwrap().len(), 2);
+    assert_eq!(figures["changes"][0]["packets"], 2000);
+    let deliveries = figures["deliveries"].as_array().unwrap();
+    let median = |name: &str| {
+        let row = deliveries.iter().find(|row| row["what"] == name);
+        row.unwrap_or_else(|| panic!("{name}"))["ns"]["median"]
+            .as_f64()
+            .unwrap()
+    };
+    assert!(median("packet told to 16 actors") > median("packet told to 1 actor"));
+    let asked = |asked| median(&format!("1000 events defined, {asked} predicates asked"));
+    assert!(asked(1000) > 20.0 * asked(10), "who is asked does the work");
+    assert!(figures["ns_per_packet"]["median"].as_f64().unwrap() > 0.0);
+    assert!(figures["idle_flow_bytes"].as_u64().unwrap() <= 512);
+    let text = run(&[]);
+    assert!(
+        text.contains("changes a second") && text.contains("1000 ways"),
+        "{text}"
+    );
+}
+
+#[test]
 fn people_get_a_table_and_errors_name_the_file() {
     let output = bench(&[
         "tests/captures/http.pcap",

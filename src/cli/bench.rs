@@ -11,6 +11,7 @@
 //! the process gains there is what its flows take.
 
 mod device;
+mod events;
 mod load;
 mod port;
 mod report;
@@ -47,6 +48,7 @@ pub(crate) struct BenchArgs {
 enum BenchCommand {
     Replay(ReplayArgs),
     Port(port::PortArgs),
+    Events(events::EventsArgs),
 }
 
 /// Drive shards with a capture that lies in memory
@@ -129,6 +131,7 @@ pub(crate) fn run(args: BenchArgs) -> Result<(), BenchError> {
     let text = match args.command {
         BenchCommand::Replay(args) => replay(&args)?,
         BenchCommand::Port(args) => port::run(&args)?,
+        BenchCommand::Events(args) => events::run(&args)?,
     };
     writeln!(std::io::stdout(), "{text}")?;
     Ok(())

@@ -58,7 +58,8 @@
 //! What a monitor asks for when it is opened is asked of every flow that it matches. A callback may change that for its flow and
 //! its monitor: [`subscribe`](mosaic_engine::actor::FlowContext::subscribe),
 //! [`unsubscribe`](mosaic_engine::actor::FlowContext::unsubscribe) and [`packets`](mosaic_engine::actor::FlowContext::packets) take
-//! effect at the next event. Who subscribes to `NewData` reads from the next byte on: subscribe at `Send` or `Receive` where
+//! effect at the next event. An event that is told at `End` as well is told there to those who had asked for it when it
+//! happened. Who subscribes to `NewData` reads from the next byte on: subscribe at `Send` or `Receive` where
 //! it matters which that is, since at `End` it depends on the burst.
 //! [`ShardContext::monitor`](mosaic_engine::actor::ShardContext::monitor) changes what a monitor asks of flows that begin later;
 //! those that are there keep what they have.

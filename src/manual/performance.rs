@@ -110,6 +110,27 @@
 //! release build; `MOSAIC_PINGS=60 MOSAIC_PING_SECONDS=0.5 MOSAIC_PROGRAM=target/release/mosaic cargo test --features dpdk --test wires idle -- --nocapture`).
 //! In ten minutes of mixed load (curl, iperf3 over TCP and UDP, ping; 39 million frames, a debug build) no packet buffer was lost.
 //!
+//! **Events and subscriptions.** 200,000 live flows, a packet of each in turn, so that each packet finds its flow at rest;
+//! `mosaic bench events`. Medians of 15 differences between two shards, or two modes of one, in alternation; nanoseconds
+//! of processor time, taken while the machine had other work to do:
+//!
+//! | what | ns |
+//! |---|---|
+//! | changing what is asked of a flow, the same for all: 46 million changes a second | 22 |
+//! | the same in 1,000 different ways | 41 |
+//! | a packet told to 1 actor, more than to none (of 56, with parsing) | 35 |
+//! | to 4 actors | 77 |
+//! | to 16 actors | 248 |
+//! | 1,000 user-defined events defined, none asked for | 0.6 |
+//! | 10 predicates asked, of 10 or of 1,000 defined | 41 each |
+//! | 1,000 predicates asked | 37 each |
+//! | one predicate that raises 1 of 1,000 events asked for | 3 for each event |
+//!
+//! Being told costs 14 ns an actor. The first one costs 20 more, because its flow must be taken up and put down again in each
+//! burst, which a flow that nobody is told of is not. Where many predicates look at the same bytes, a group is ten times as
+//! cheap. Subscriptions take no memory for each flow: 384 bytes resident a flow, whether nobody listens, all flows are
+//! asked the same, or each was changed in one of 1,000 ways.
+//!
 //! **Memory.** An idle flow takes 412 bytes ([`IDLE_FLOW_BYTES`](mosaic_engine::flow::IDLE_FLOW_BYTES)), whatever has been
 //! delivered on it, plus the state each actor keeps. A million of them take 412 MB, which `tests/memory.rs` measures.
 //! Memory is reserved when a shard is made and taken as flows come, or at once with

@@ -203,7 +203,7 @@ fn measure<P: Port>(
 }
 
 /// A bare acknowledgment each way of `flows` connections, in frames of 64 bytes (with the padding that Ethernet wants).
-fn acknowledgments(flows: u32) -> Vec<(Timestamp, [u8; 64])> {
+pub(super) fn acknowledgments(flows: u32) -> Vec<(Timestamp, [u8; 64])> {
     let frame = |flow: u32, from_client: bool| {
         let mut frame = [0; 64];
         frame[12..16].copy_from_slice(&[0x08, 0x00, 0x45, 0]);

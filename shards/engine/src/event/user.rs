@@ -337,6 +337,13 @@ impl UserEvents {
         }
     }
 
+    /// Whether only its predicate can tell if an event happens in the walk at hand.
+    #[inline]
+    pub(crate) fn must_ask(&self, index: u16) -> bool {
+        let node = &self.nodes[usize::from(index)];
+        node.has_predicate && node.raised != self.walk
+    }
+
     /// Whether an event was raised in the walk at hand.
     #[inline]
     pub(crate) fn was_raised(&self, index: u16) -> bool {

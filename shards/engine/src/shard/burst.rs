@@ -44,8 +44,8 @@ pub(super) struct Active {
     pub(super) flow: u32,
     /// Time of its last packet.
     pub(super) now: Timestamp,
-    /// `ConnStart` and `ConnEstablished` that are to be shown before any data.
-    pub(super) beginning: [bool; 2],
+    /// Who is to be shown `ConnStart` and `ConnEstablished`, before any data; a bit each.
+    pub(super) beginning: [u16; 2],
     first_event: u16,
     last_event: u16,
     pub(super) sides: [ActiveSide; 2],
@@ -112,6 +112,8 @@ impl Active {
 #[derive(Clone, Copy, Debug)]
 struct Queued {
     event: Event,
+    /// Who asked for it, a bit each.
+    asked: u16,
     next: u16,
 }
 
@@ -146,7 +148,7 @@ impl Burst {
                 flow,
                 sides: [side.clone(), side],
                 now,
-                beginning: [false; 2],
+                beginning: [0; 2],
                 first_event: END,
                 last_event: END,
                 positions: [[0; MONITORS]; 2],
@@ -155,7 +157,7 @@ impl Burst {
         let active = &mut self.actives[usize::from(slot)];
         active.flow = flow;
         active.now = now;
-        active.beginning = [false; 2];
+        active.beginning = [0; 2];
         (active.first_event, active.last_event) = (END, END);
         for (side, next) in active.sides.iter_mut().zip(next) {
             side.settle(next);
@@ -178,11 +180,11 @@ impl Burst {
         self.segments.push(segment);
     }
 
-    /// Keeps an event for the end of the burst.
-    pub(super) fn queue(&mut self, slot: u8, event: Event) {
+    /// Keeps an event for the end of the burst, for those who have asked for it, a bit each.
+    pub(super) fn queue(&mut self, slot: u8, event: Event, asked: u16) {
         match event {
-            Event::ConnStart => return self.actives[usize::from(slot)].beginning[0] = true,
-            Event::ConnEstablished => return self.actives[usize::from(slot)].beginning[1] = true,
+            Event::ConnStart => return self.actives[usize::from(slot)].beginning[0] = asked,
+            Event::ConnEstablished => return self.actives[usize::from(slot)].beginning[1] = asked,
             _ => {}
         }
         // More than fit are possible only where actors raise many events of their own for each packet.
@@ -198,7 +200,11 @@ impl Burst {
             last => self.queued[usize::from(last)].next = index,
         }
         active.last_event = index;
-        self.queued.push(Queued { event, next: END });
+        self.queued.push(Queued {
+            event,
+            asked,
+            next: END,
+        });
     }
 
     /// Keeps an event for a hook of the packet at hand.
@@ -237,15 +243,24 @@ impl Burst {
         taken
     }
 
-    /// Takes the first kept event of a flow.
-    pub(super) fn pop_event(&mut self, slot: u8) -> Option<Event> {
+    /// Takes the first kept event of a flow, and who asked for it.
+    pub(super) fn pop_event(&mut self, slot: u8) -> Option<(Event, u16)> {
         let active = &mut self.actives[usize::from(slot)];
         let queued = self.queued.get(usize::from(active.first_event))?;
         active.first_event = queued.next;
         if active.first_event == END {
             active.last_event = END;
         }
-        Some(queued.event)
+        Some((queued.event, queued.asked))
+    }
+
+    /// Whether a slot's flow has neither events nor new bytes to tell.
+    #[inline]
+    pub(super) fn is_quiet(&self, slot: u8) -> bool {
+        let active = &self.actives[usize::from(slot)];
+        active.beginning == [0; 2]
+            && active.first_event == END
+            && active.sides.iter().all(|side| !side.grew)
     }
 
     /// Whether a slot's flow is still there.

@@ -269,7 +269,8 @@ impl Changes {
     }
 
     /// What a callback works with: what was copied so far, the packet at `hand`, and room for more.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "as a call it copies what it returns")]
+    #[inline(always)]
     pub(super) fn open<'a>(
         &'a mut self,
         packets: &'a [Packet],

@@ -213,7 +213,11 @@ pub struct FlowContext<'a> {
 
 impl Shard {
     /// Lends the flow active at `slot` to a callback of `monitor` at `hook`, and the host to be called with it.
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "as a call it copies the context, which takes as long as a callback"
+    )]
+    #[inline(always)]
     pub(super) fn context<'a>(
         &'a mut self,
         run: &'a mut Run<'_>,

@@ -29,9 +29,13 @@ impl Shard {
     pub(super) fn end_burst(&mut self, run: &mut Run<'_>) {
         for slot in 0..self.burst.used {
             if self.burst.is_live(slot) {
-                self.flush(run, slot);
-                self.end_if_closed(run, slot);
                 let flow = self.burst.actives[usize::from(slot)].flow;
+                // Of most flows that only showed packets there is nothing to tell.
+                let kept = Flags::STORED | Flags::CLOSED;
+                if !self.burst.is_quiet(slot) || self.table.hot(flow).flags.intersects(kept) {
+                    self.flush(run, slot);
+                    self.end_if_closed(run, slot);
+                }
                 self.table.hot_mut(flow).active = 0;
             }
         }
@@ -42,12 +46,12 @@ impl Shard {
     /// Delivers what is pending for the flow at `slot`: the beginning, new data, everything else, in that order.
     pub(super) fn flush(&mut self, run: &mut Run<'_>, slot: u8) {
         let beginning = core::mem::take(&mut self.burst.actives[usize::from(slot)].beginning);
-        for (event, happened) in [Event::ConnStart, Event::ConnEstablished]
+        for (event, asked) in [Event::ConnStart, Event::ConnEstablished]
             .into_iter()
             .zip(beginning)
         {
-            if happened {
-                self.show(run, slot, event, Hook::End);
+            if asked != 0 {
+                self.show_to(run, slot, event, Hook::End, asked);
             }
         }
         for side in Side::BOTH {
@@ -63,13 +67,13 @@ impl Shard {
                 self.show(run, slot, event, Hook::End);
             }
         }
-        while let Some(event) = self.burst.pop_event(slot) {
+        while let Some((event, asked)) = self.burst.pop_event(slot) {
             match event {
                 Event::User { event, payload } => {
-                    self.show_raised(run, slot, (event.index, payload), Hook::End);
+                    self.show_raised(run, slot, (event.index, payload), Hook::End, asked);
                     self.answer(run, slot, Hook::End);
                 }
-                event => self.show(run, slot, event, Hook::End),
+                event => self.show_to(run, slot, event, Hook::End, asked),
             }
         }
         for side in Side::BOTH {
@@ -112,17 +116,23 @@ impl Shard {
     /// Shows an event to the monitors that asked for it at `hook`.
     #[inline]
     pub(super) fn show(&mut self, run: &mut Run<'_>, slot: u8, event: Event, hook: Hook) {
+        self.show_to(run, slot, event, hook, u16::MAX);
+    }
+
+    /// The same, as far as they are among `asked`, a bit each.
+    #[inline]
+    fn show_to(&mut self, run: &mut Run<'_>, slot: u8, event: Event, hook: Hook, asked: u16) {
         let flow = self.burst.actives[usize::from(slot)].flow;
         let id = self.table.hot(flow).set;
         if !self.monitors.set(id).events[hook as usize].contains(event.set()) {
             return;
         }
         let sender = run.sender(hook).or_else(|| event.sender());
-        let listeners = self.monitors.listeners(id, event, hook);
+        let listeners = self.monitors.listeners(id, event, hook) & asked;
         for monitor in self.monitors.chain(listeners, sender) {
             self.call(run, slot, monitor, event, hook);
         }
-        self.show_user(run, slot, (id, event), hook);
+        self.show_user(run, slot, (id, event), hook, asked);
     }
 
     /// Shows the events of the packet at hand that wait for `hook`.
@@ -149,9 +159,9 @@ impl Shard {
         let actor = self.monitors.actor(monitor);
         let (host, mut context) = self.context(run, slot, monitor, hook);
         host.on_event(actor, &mut context, event);
-        let (commands, used) = (context.commands, context.desk.used);
+        let (commands, used) = (context.commands.given(), context.desk.used);
         run.adopt(used);
-        if commands.any {
+        if let Some(commands) = commands {
             self.obey(run, slot, actor, commands);
         }
     }

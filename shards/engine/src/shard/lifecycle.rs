@@ -6,7 +6,7 @@ use super::sets::{EMPTY, Full};
 use super::unwatched::UNWATCHED_CLASS;
 use super::{Run, Shard};
 use crate::actor::ActorId;
-use crate::event::{EndReason, Event, EventSet, Hook, Side};
+use crate::event::{EndReason, Event, Hook, Side};
 use crate::flow::entry::{Cold, Flags, Hot, NONE};
 use crate::flow::{Direction, Proto};
 use crate::limits;
@@ -164,8 +164,7 @@ impl Shard {
         } else {
             let slot = self.activate(number, packet.timestamp);
             self.raise_with_packet(slot, Event::ConnStart, Hook::Send);
-            if self.monitors.set(set).events[Hook::Receive as usize].contains(EventSet::CONN_START)
-            {
+            if self.monitors.set(set).shows_early() {
                 self.burst.hold(Event::ConnStart, Hook::Receive);
             }
         }

@@ -711,18 +711,18 @@ impl Shard {
             };
             let view = at_hand.view();
             let verdict = host.on_packet(actor, &mut context, &view, hook);
-            let (commands, used) = (context.commands, context.desk.used);
+            let (commands, used) = (context.commands.given(), context.desk.used);
             run.adopt(used);
             if verdict != Verdict::Forward {
                 run.drop_packet();
                 let unseen = verdict == Verdict::DropUnseen && hook == Hook::Send;
                 run.unseen |= u64::from(unseen) << i;
             }
-            if commands.any {
+            if let Some(commands) = commands {
                 self.obey(run, slot, actor, commands);
             }
         }
-        self.show_user(run, slot, (id, Event::PacketIn), hook);
+        self.show_user(run, slot, (id, Event::PacketIn), hook, u16::MAX);
     }
 
     /// Counts an event, shows it to those who asked for it at `hook`, and keeps it for those who asked for it at the end of
@@ -741,26 +741,27 @@ impl Shard {
     fn raise_with_packet(&mut self, slot: u8, event: Event, hook: Hook) {
         self.count_event(event);
         let flow = self.burst.actives[usize::from(slot)].flow;
-        let asked = &self.monitors.set(self.table.hot(flow).set).events;
-        let kind = event.set();
-        let at_end = asked[Hook::End as usize].contains(kind);
-        if asked[hook as usize].contains(kind) {
+        let set = self.monitors.set(self.table.hot(flow).set);
+        if set.shows_early() {
             self.burst.hold(event, hook);
         }
-        if at_end {
-            self.burst.queue(slot, event);
+        self.queue(slot, event);
+    }
+
+    /// Keeps an event for those who asked for it at the end of the burst, as they have by now.
+    fn queue(&mut self, slot: u8, event: Event) {
+        let flow = self.burst.actives[usize::from(slot)].flow;
+        let set = self.table.hot(flow).set;
+        if self.monitors.set(set).events[Hook::End as usize].contains(event.set()) {
+            let asked = self.monitors.asking_at_end(set, event);
+            self.burst.queue(slot, event, asked);
         }
     }
 
     #[inline(never)]
     fn raise_to_some(&mut self, run: &mut Run<'_>, slot: u8, event: Event, hook: Hook) {
+        self.queue(slot, event);
         self.show(run, slot, event, hook);
-        let flow = self.burst.actives[usize::from(slot)].flow;
-        if self.monitors.set(self.table.hot(flow).set).events[Hook::End as usize]
-            .contains(event.set())
-        {
-            self.burst.queue(slot, event);
-        }
     }
 }
 

@@ -245,6 +245,11 @@ impl Monitors {
         self.sets.listeners(set, event, hook)
     }
 
+    /// Who asked for `event` at the end of the burst, or for what is built on it, a bit each.
+    pub(crate) fn asking_at_end(&self, set: u16, event: Event) -> u16 {
+        self.sets.asking_at_end(set, event)
+    }
+
     /// The steps of the user-defined events that are built on the built-in event of index `kind`; of `event` only, and what
     /// is built on it, where there is one.
     pub(crate) fn planned(

@@ -47,6 +47,8 @@ struct Part {
     kind: usize,
     from: usize,
     to: usize,
+    /// Monitors that asked for any of them.
+    below: u16,
 }
 
 /// What is asked for, event by event: bases before what is built on them, brothers in the order of their definition.
@@ -118,6 +120,9 @@ impl Plan {
                 kind,
                 from,
                 to: self.steps.len(),
+                below: self.steps[from..]
+                    .iter()
+                    .fold(0, |mask, step| mask | step.listeners),
             });
         }
     }
@@ -188,11 +193,18 @@ impl Plan {
 
     /// Monitors that asked for anything built on one of `bases`, at any hook.
     pub(crate) fn asking(&self, bases: EventSet) -> u16 {
-        self.parts
-            .iter()
+        let parts = self.parts.iter();
+        parts
             .filter(|part| bases.bits() >> part.kind & 1 != 0)
-            .flat_map(|part| &self.steps[part.from..part.to])
-            .fold(0, |mask, step| mask | step.listeners)
+            .fold(0, |mask, part| mask | part.below)
+    }
+
+    /// Monitors that asked for anything built on the built-in event of index `kind` at `hook`.
+    pub(crate) fn asking_at(&self, kind: usize, hook: Hook) -> u16 {
+        let parts = self.parts.iter();
+        parts
+            .filter(|part| part.kind == kind && part.hook == hook)
+            .fold(0, |mask, part| mask | part.below)
     }
 
     /// A monitor asks for nothing more. Steps stay where they are: a walk may be on its way.
@@ -200,6 +212,9 @@ impl Plan {
         for step in &mut self.steps {
             step.listeners &= !(1 << monitor);
             step.below &= !(1 << monitor);
+        }
+        for part in &mut self.parts {
+            part.below &= !(1 << monitor);
         }
     }
 }

@@ -5,7 +5,8 @@ use crate::event::user::Question;
 use crate::event::{Event, Hook};
 
 impl Shard {
-    /// Shows what is built on `event` to those who asked for it in set `id`, then what was raised in answer to all of it.
+    /// Shows what is built on `event` to those who asked for it in set `id`, as far as they are among `asked`, then what was
+    /// raised in answer to all of it.
     #[inline]
     pub(super) fn show_user(
         &mut self,
@@ -13,10 +14,11 @@ impl Shard {
         slot: u8,
         (id, event): (u16, Event),
         hook: Hook,
+        asked: u16,
     ) {
         if let Some(steps) = self.monitors.planned(id, event.kind(), None, hook) {
             self.monitors.users.begin_walk(None);
-            self.walk(run, slot, (id, steps), event, hook);
+            self.walk(run, slot, (id, steps), (event, hook), asked);
         }
         self.answer(run, slot, hook);
     }
@@ -32,7 +34,7 @@ impl Shard {
     #[cold]
     fn answer_some(&mut self, run: &mut Run<'_>, slot: u8, hook: Hook) {
         while let Some((index, payload)) = self.monitors.users.next_raised() {
-            self.show_raised(run, slot, (index, payload), hook);
+            self.show_raised(run, slot, (index, payload), hook, u16::MAX);
             if hook == Hook::End {
                 continue;
             }
@@ -42,11 +44,12 @@ impl Shard {
                 .set;
             let kind = usize::from(self.monitors.users.nodes[usize::from(index)].root);
             let awaited = self.monitors.planned(set, kind, Some(index), Hook::End);
-            if awaited.is_some() {
-                let Event::User { event, .. } = self.monitors.users.event(index) else {
-                    continue;
-                };
-                self.burst.queue(slot, Event::User { event, payload });
+            let step = awaited.and_then(|(at, _)| self.monitors.step(set, at));
+            if let (Some(step), Event::User { event, .. }) =
+                (step, self.monitors.users.event(index))
+            {
+                let event = Event::User { event, payload };
+                self.burst.queue(slot, event, step.below);
             }
         }
     }
@@ -58,6 +61,7 @@ impl Shard {
         slot: u8,
         (index, payload): (u16, u64),
         hook: Hook,
+        asked: u16,
     ) {
         let id = self
             .table
@@ -67,7 +71,7 @@ impl Shard {
         if let Some(steps) = self.monitors.planned(id, kind, Some(index), hook) {
             self.monitors.users.begin_walk(Some((index, payload)));
             let event = self.monitors.users.event(index);
-            self.walk(run, slot, (id, steps), event, hook);
+            self.walk(run, slot, (id, steps), (event, hook), asked);
         }
     }
 
@@ -78,12 +82,12 @@ impl Shard {
         run: &mut Run<'_>,
         slot: u8,
         (id, (from, to)): (u16, (usize, usize)),
-        event: Event,
-        hook: Hook,
+        (event, hook): (Event, Hook),
+        asked: u16,
     ) {
         // What a callback changes counts from the next event on; until then this set must stay.
         self.monitors.take(id);
-        let hearing = self.monitors.set(id).hearing(event);
+        let hearing = self.monitors.set(id).hearing(event) & asked;
         let sender = run.sender(hook).or_else(|| event.sender());
         let mut at = from;
         while at < to
@@ -114,8 +118,8 @@ impl Shard {
         hook: Hook,
     ) -> bool {
         let users = &mut self.monitors.users;
-        if users.was_raised(index) {
-            return true;
+        if !users.must_ask(index) {
+            return users.was_raised(index);
         }
         let question = Question { index, event, hook };
         let Some(mut asked) = users.take(question) else {

@@ -161,6 +161,12 @@ impl Set {
         self.readers[at] != 0 || self.retain[at] != 0 || self.looks[at]
     }
 
+    /// Whether anything is shown while a packet is on its way: who is shown it may ask for what comes later on that way.
+    #[inline]
+    pub(crate) fn shows_early(&self) -> bool {
+        !(self.events[0] | self.events[1]).is_empty()
+    }
+
     /// The members that may be told of `event`.
     #[inline]
     pub(crate) fn hearing(&self, event: Event) -> u16 {
@@ -266,6 +272,12 @@ impl Sets {
     pub(crate) fn listeners(&self, id: u16, event: Event, hook: Hook) -> u16 {
         let hearing = self.set(id).hearing(event);
         self.rests[usize::from(id)].listeners[hook as usize][event.kind()] & hearing
+    }
+
+    /// The members that asked for `event` at the end of the burst, or for what is built on it.
+    pub(crate) fn asking_at_end(&self, id: u16, event: Event) -> u16 {
+        let built = self.plan(id).asking_at(event.kind(), Hook::End);
+        self.listeners(id, event, Hook::End) | built
     }
 
     /// What is asked of user-defined events.

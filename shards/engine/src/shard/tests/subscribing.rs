@@ -150,6 +150,28 @@ fn flows_that_diverge_the_same_way_share_again() {
     assert_eq!(set(&bench, 6), EMPTY);
 }
 
+/// From the next event on: the rest of the same packet's events among them. What happened before is not told at the end.
+#[test]
+fn what_is_asked_counts_from_the_next_event_on() {
+    let (mut bench, _) = bench(&[PACKETS; 2]);
+    let mut host = Changer::default();
+    let start = EventSet::CONN_START;
+    host.acts = [
+        (ActorId(0), ask(Hook::Send, start)),
+        (ActorId(1), ask(Hook::Receive, start)),
+        (ActorId(1), ask(Hook::End, start)),
+    ]
+    .into();
+    send(&mut bench, &mut host, 1, CLIENT, 1);
+    let told = [
+        "0 packet Send",
+        "1 packet Send",
+        "0 ConnStart",
+        "1 ConnStart",
+    ];
+    assert_eq!(host.log, told);
+}
+
 #[test]
 fn what_no_set_is_left_for_is_refused_and_counted() {
     let (mut bench, _) = bench(&[PACKETS; 14]);

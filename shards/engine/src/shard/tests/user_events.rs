@@ -9,7 +9,7 @@ use std::vec::Vec;
 
 use super::fixture::{Bench, CLIENT, SERVER, letters};
 use crate::actor::{
-    ActorId, FlowContext, Host, OpenError, PacketView, PeekError, ShardContext, TimerId,
+    ActorId, FlowContext, Host, MonitorId, OpenError, PacketView, PeekError, ShardContext, TimerId,
 };
 use crate::event::{
     DefineError, Event, EventSet, Hook, RaiseError, Side, Topic, UserEventId, Verdict,
@@ -129,13 +129,13 @@ impl Tree {
         self.bench.start(7).define_raised(&name, base).unwrap()
     }
 
-    fn monitor(&mut self, actor: u8, asks: &[(Hook, Topic)]) {
+    fn monitor(&mut self, actor: u8, asks: &[(Hook, Topic)]) -> MonitorId {
         let mut start: ShardContext<'_> = self.bench.start(actor);
         let builder = start.monitor_stream(None);
         let builder = asks
             .iter()
             .fold(builder, |monitor, (hook, topic)| monitor.on(*hook, *topic));
-        builder.open().unwrap();
+        builder.open().unwrap()
     }
 
     /// What is told of some bytes.
@@ -536,4 +536,46 @@ proptest! {
         walked(&forest, &bases, None, &mut told);
         prop_assert_eq!(tree.send(CLIENT, "x"), told);
     }
+}
+
+/// The first one told asks for nothing more, the second closes a third: the rest of what happens is told all the same.
+#[test]
+fn a_walk_goes_on_in_the_set_in_which_it_began() {
+    struct Changes(UserEventId, Option<MonitorId>, Vec<String>);
+    impl Host for Changes {
+        fn on_packet(
+            &mut self,
+            _: ActorId,
+            _: &mut FlowContext<'_>,
+            _: &PacketView<'_>,
+            _: Hook,
+        ) -> Verdict {
+            Verdict::Forward
+        }
+        fn on_event(&mut self, actor: ActorId, flow: &mut FlowContext<'_>, event: Event) {
+            if let Event::User { event, .. } = event {
+                self.2.push(format!("{} e{}", actor.0, event.index));
+            }
+            match actor.0 {
+                0 => flow.unsubscribe(Hook::End, self.0).unwrap(),
+                1 => self.1.take().map_or((), |third| flow.close(third).unwrap()),
+                _ => {}
+            }
+        }
+        fn on_removed(&mut self, _: ActorId, _: &mut FlowContext<'_>) {}
+    }
+    let mut tree = Tree::new();
+    let (first, second) = (tree.define(NEW_DATA, true), tree.define(NEW_DATA, true));
+    let asks = [first, second].map(|event| (Hook::End, Topic::User(event)));
+    let monitors = [0, 1, 2].map(|actor| tree.monitor(actor, &asks));
+    let mut host = Changes(first, Some(monitors[2]), Vec::new());
+    let mut send = |seq, host: &mut Changes| {
+        let segment = tree.bench.segment(CLIENT, letters("A"), seq, 1, b"x");
+        let layers = [Encapsulation::default()];
+        let shard = &mut tree.bench.shard;
+        shard.handle_burst(&[segment.0], &[&segment.1], &layers, host);
+        core::mem::take(&mut host.2)
+    };
+    assert_eq!(send(1, &mut host), ["0 e0", "1 e0", "0 e1", "1 e1"]);
+    assert_eq!(send(2, &mut host), ["1 e0", "0 e1", "1 e1"]);
 }
