@@ -31,11 +31,11 @@ impl Shard {
             if self.burst.is_live(slot) {
                 let flow = self.burst.actives[usize::from(slot)].flow;
                 // Of most flows that only showed packets there is nothing to tell.
-                let kept = Flags::STORED | Flags::CLOSED;
-                if !self.burst.is_quiet(slot) || self.table.hot(flow).flags.intersects(kept) {
+                let is_stored = self.table.hot(flow).flags.intersects(Flags::STORED);
+                if is_stored || !self.burst.is_quiet(slot) {
                     self.flush(run, slot);
-                    self.end_if_closed(run, slot);
                 }
+                self.end_if_closed(run, slot);
                 self.table.hot_mut(flow).active = 0;
             }
         }
