@@ -264,6 +264,43 @@ mod tests {
         assert!(refused("arp").contains("rejects all packets"));
     }
 
+    /// What a frame of TCP over IPv4, with or without a VLAN tag around it, and its IP packet are judged.
+    #[test]
+    fn words_of_the_link_layer_are_for_frames() {
+        let ip: Vec<u8> = [
+            &[0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0][..],
+            &[10, 0, 0, 1, 10, 0, 0, 2, 15, 160, 0, 80],
+            &[0; 16],
+        ]
+        .concat();
+        let plain = [&[2; 12][..], &[0x08, 0x00], &ip].concat();
+        let tagged = [&[2; 12][..], &[0x81, 0, 0, 5, 0x08, 0x00], &ip].concat();
+        let judge = |expression: &str, bytes: &[u8], link| {
+            let frame = mosaic_port::Frame {
+                bytes,
+                wire_len: u32::try_from(bytes.len()).expect("a short frame"),
+                timestamp: mosaic_port::Timestamp::ZERO,
+                link,
+                interface: 0,
+            };
+            packets(expression).unwrap().judge(&frame)
+        };
+        for expression in [
+            "vlan 5 and tcp port 80",
+            "vlan and ether src 02:02:02:02:02:02",
+        ] {
+            assert_eq!(judge(expression, &plain, LinkType::ETHERNET), Some(false));
+            assert_eq!(judge(expression, &tagged, LinkType::ETHERNET), Some(true));
+            assert_eq!(judge(expression, &ip, LinkType::RAW), None);
+            assert!(flows(expression).is_err());
+        }
+        assert_eq!(judge("tcp port 80", &ip, LinkType::RAW), Some(true));
+        assert_eq!(
+            judge("ether[12:2] = 0x0800", &plain, LinkType::ETHERNET),
+            Some(true)
+        );
+    }
+
     #[test]
     fn a_caret_stands_below_what_is_wrong() {
         assert_eq!(

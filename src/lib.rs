@@ -76,7 +76,8 @@ pub mod prelude {
     pub use mosaic_engine::actor::{
         Actor, Chunks, ClientBy, CloseError, EditError, FlowContext, FlowId, FlowSummary, Fragment,
         MonitorBuilder, MonitorId, OpenError, PacketEdit, PacketError, PacketView, Part, PeekError,
-        ShardContext, SideSummary, StartError, StreamInfo, SubscribeError, TimerError, TimerId,
+        RawPacket, ShardContext, SideSummary, StartError, StreamInfo, SubscribeError, TimerError,
+        TimerId,
     };
     pub use mosaic_engine::event::{
         DefineError, EndReason, Event, EventSet, Filter, Hook, RaiseError, RetransmissionKind,

@@ -28,7 +28,7 @@
 //! midstream = true                 # also flows whose beginning was not seen
 //!
 //! [streams]
-//! overlap = "first"                # or "last": which copy of a byte counts
+//! overlap = "first"                # which copy of a byte counts: or "last", "linux", "windows", "bsd" ...
 //! side_bytes_max = 1048576
 //! out_of_order_bytes_max = 262144
 //! holes_max = 64

@@ -13,7 +13,7 @@ macro_rules! words {
     ($(#[$meta:meta])* $name:ident => $target:path { $($(#[doc = $doc:literal])+ $word:ident => $value:path,)+ }) => {
         $(#[$meta])*
         #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, ValueEnum)]
-        #[serde(rename_all = "lowercase")]
+        #[serde(rename_all = "kebab-case")]
         pub enum $name { $($(#[doc = $doc])+ $word,)+ }
 
         impl From<$name> for $target {
@@ -45,12 +45,36 @@ words! {
 }
 
 words! {
-    /// Which copy of a byte that was sent more than once counts.
+    /// Which copy of a byte that was sent more than once counts, as long as the byte waits behind a hole.
     Overlap => engine::OverlapPolicy {
         /// The first.
         First => engine::OverlapPolicy::First,
-        /// The last, as long as the byte still waits behind a hole.
+        /// The last.
         Last => engine::OverlapPolicy::Last,
+        /// As FreeBSD 4, NetBSD 2, OpenBSD 3 and later do.
+        Bsd => engine::OverlapPolicy::Bsd,
+        /// The mirror of it.
+        BsdRight => engine::OverlapPolicy::BsdRight,
+        /// As Linux 2.4 and later.
+        Linux => engine::OverlapPolicy::Linux,
+        /// As Linux 2.2 and earlier.
+        OldLinux => engine::OverlapPolicy::OldLinux,
+        /// As Solaris 9 and later.
+        Solaris => engine::OverlapPolicy::Solaris,
+        /// As Windows 95 to XP.
+        Windows => engine::OverlapPolicy::Windows,
+        /// As Windows Server 2003.
+        Windows2003 => engine::OverlapPolicy::Windows2003,
+        /// As Windows Vista and later.
+        Vista => engine::OverlapPolicy::Vista,
+        /// As HP-UX 10.
+        Hpux10 => engine::OverlapPolicy::Hpux10,
+        /// As HP-UX 11 and later.
+        Hpux11 => engine::OverlapPolicy::Hpux11,
+        /// As IRIX 6 and later.
+        Irix => engine::OverlapPolicy::Irix,
+        /// As Mac OS 10.3 and later.
+        Macos => engine::OverlapPolicy::MacOs,
     }
 }
 
@@ -167,6 +191,23 @@ impl<'de> Deserialize<'de> for Timeout {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A word is the same in a file and on the command line, and every policy has one.
+    #[test]
+    fn overlap_policies_have_words() {
+        #[derive(Deserialize)]
+        struct File {
+            overlap: Overlap,
+        }
+        let mut policies = Vec::new();
+        for word in Overlap::value_variants() {
+            let name = word.to_possible_value().unwrap();
+            let text = format!("overlap = \"{}\"", name.get_name());
+            assert_eq!(toml::from_str::<File>(&text).unwrap().overlap, *word);
+            policies.push(engine::OverlapPolicy::from(*word));
+        }
+        assert_eq!(policies, engine::OverlapPolicy::ALL);
+    }
 
     #[test]
     fn a_timeout_is_seconds_or_never() {

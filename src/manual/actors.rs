@@ -60,7 +60,7 @@
 //! # Order of calls
 //!
 //! 1. `start`, once: opens monitors. An error here ends the run before it began.
-//! 2. `on_packet` and `on_event` for the flows that a monitor matches, as it asked.
+//! 2. `on_raw` for every packet, where a raw monitor is open; `on_packet` and `on_event` for the flows that a monitor matches, as it asked.
 //! 3. `on_timer` and `on_shard_timer` for the timers it has set, in packet time.
 //! 4. `on_removed` for each of those flows: its summary is final, and no call for it follows.
 //! 5. `finish`, once.
@@ -79,6 +79,67 @@
 //! `open` gives a handle. [`close`](crate::prelude::FlowContext::close) takes it, from any callback: from the next callback on the
 //! monitor shows nothing, its flows are released a few hundred a burst, the connections go on. The handle is stale from then
 //! on (`CloseError::StaleHandle`). A shard has 16 monitors at a time.
+//!
+//! # Raw monitors and orphans
+//!
+//! [`monitor_raw`](crate::prelude::ShardContext::monitor_raw) has nothing to do with flows: each packet, TCP or not, comes to
+//! [`on_raw`](crate::prelude::Actor::on_raw) once, before any flow sees it, with everything that is known of it: the frame as it
+//! came with its link type, the layers around the innermost packet, its headers. A datagram that came in fragments is one packet.
+//! With `every_frame()` the frames that hold no packet come as well, each with the reason: ARP and other frames without IP,
+//! damaged ones, fragments that wait for others. Packets come to the shard that owns their flow, frames without one to the shard
+//! that received them. Where no raw monitor is open, none of this costs anything.
+//!
+//! A packet with a wrong checksum is a damaged frame; with `checksums = "ignore"` there are none.
+//!
+//! ```
+//! use mosaic::prelude::*;
+//!
+//! /// Lets no ARP through, and counts packets by VLAN.
+//! struct Switch {
+//!     by_vlan: std::collections::HashMap<u16, u64>,
+//! }
+//!
+//! impl Actor for Switch {
+//!     type Flow = ();
+//!
+//!     fn start(&mut self, shard: &mut ShardContext<'_>) -> Result<(), StartError> {
+//!         shard.monitor_raw(None).every_frame().open()?;
+//!         Ok(())
+//!     }
+//!
+//!     fn on_raw(&mut self, _: &mut ShardContext<'_>, packet: &RawPacket<'_>) -> Verdict {
+//!         for vlan in packet.vlans() {
+//!             *self.by_vlan.entry(vlan).or_default() += 1;
+//!         }
+//!         let is_arp = packet.frame.is_some_and(|frame| frame.bytes.get(12..14) == Some(&[0x08, 0x06]));
+//!         if is_arp { Verdict::Drop } else { Verdict::Forward }
+//!     }
+//! }
+//! # let _ = |plan: &str| Runtime::builder().config_file(plan)?.actor("switch", |_| Switch { by_vlan: Default::default() }).run();
+//! ```
+//!
+//! A stream monitor that was opened with [`orphans`](mosaic_engine::actor::MonitorBuilder::orphans) gets the TCP packets that
+//! belong to no tracked flow and begin none, in [`on_orphan`](crate::prelude::Actor::on_orphan). With midstream pick-up
+//! (`midstream = true`) there are none. Flows that were stopped, or that no monitor wanted, are tracked all the same, so that
+//! their packets are no orphans; they cost what any flow without monitors costs.
+//!
+//! # Filters on frames
+//!
+//! The filters above are asked on the innermost IP packet, where words of the link layer (`ether`, `vlan`) are refused with the
+//! reason. [`filter::packets`](crate::filter::packets) compiles an expression for whole frames, for each link type on which it
+//! means something; `outer` gives it to a monitor, in addition to the other filter: both must pass.
+//!
+//! ```
+//! # use mosaic::prelude::*;
+//! # fn start(shard: &mut ShardContext<'_>) -> Result<(), StartError> {
+//! let web = mosaic::filter::flows("tcp port 80")?;
+//! let guests = mosaic::filter::packets("vlan 5")?;
+//! shard.monitor_stream(Some(web)).outer(guests).on(Hook::End, EventSet::CONN_END).open()?;
+//! # Ok(()) }
+//! ```
+//!
+//! A frame of a link type on which the expression means nothing never passes; `mosaic_unknown_links_total` counts it. As
+//! everywhere in that language, the first `vlan` moves the rest of the expression behind the tag.
 //!
 //! # Timers
 //!
@@ -125,7 +186,8 @@
 //! enough of a flow calls [`stop`](crate::prelude::FlowContext::stop) and hears nothing more of it but `on_removed`.
 //!
 //! `on_packet` answers with a [`Verdict`](crate::prelude::Verdict). Where mosaic stands in a wire ([`live`](super::live)), a
-//! packet goes on its way unless an actor says `Drop` or `DropUnseen`: a drop by one is final, though the others still see the packet, and
+//! packet goes on its way unless an actor says `Drop` or `DropUnseen`: a drop by one is final, though the others still see the
+//! packet (unless they asked otherwise: [`unless_dropped`](mosaic_engine::actor::MonitorBuilder::unless_dropped)), and
 //! the emulated stacks advance all the same. A capture and a tap have nowhere to forward to; there a verdict changes
 //! nothing. This firewall lets nobody talk to telnet:
 //!

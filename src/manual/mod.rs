@@ -6,6 +6,7 @@
 //! | [`events`] | what can happen to a flow, and when an actor hears of it |
 //! | [`actors`] | how to write an application |
 //! | [`peeks`] | how to read streams, and what is copied |
+//! | [`errors`] | what can go wrong in a call, and what the reference system calls it |
 //! | [`config`] | what can be set, and where |
 //! | [`live`] | how to watch network cards, and to stand in a wire |
 //! | [`deploy`] | how to run it as a service or in a container |
@@ -30,6 +31,7 @@ pub mod actors;
 pub mod architecture;
 pub mod config;
 pub mod deploy;
+pub mod errors;
 pub mod events;
 pub mod examples;
 pub mod live;

@@ -39,13 +39,15 @@
 //! | `NotStream` | the flow is not TCP |
 //! | `NotReader` | the monitor asked for no data |
 //! | `NoBuffer` | this actor has switched buffering of the side off |
+//! | `NotConnected` | the handshake is not complete, and there is nothing to read |
+//! | `Closed` | this callback has closed the monitor |
 //!
-//! `errno` gives the name of the error number that the reference system has for it, as it does for the errors of opening and
-//! closing a monitor.
+//! `errno` gives the name of the error number that the reference system has for it: see [`errors`](super::errors).
 //!
 //! # Looking back
 //!
-//! [`peek_at`](crate::prelude::FlowContext::peek_at) copies bytes from any offset that is still held, and moves no reader. A
+//! [`peek_at_with`](crate::prelude::FlowContext::peek_at_with) lends bytes from any offset that is still held, also from behind a
+//! hole, and moves no reader; [`peek_at`](crate::prelude::FlowContext::peek_at) copies them. A
 //! monitor that was opened with `.retain(bytes)` has at least that many of the last bytes of each side there, whoever took
 //! them.
 //!
@@ -96,6 +98,27 @@
 //!
 //! # Repeated bytes
 //!
-//! The first copy of a byte counts, unless the configuration says `overlap = "last"`: then the last, as long as the byte still waits behind a hole.
+//! Which copy of a byte counts is decided as long as the byte waits behind a hole; what was delivered stays. By default it is the
+//! first copy. Receivers differ in this, and what a host reads is what its system makes of it: a monitor may ask for the
+//! policy of a system, by side ([`overlap`](mosaic_engine::actor::MonitorBuilder::overlap)), an actor may set it for a flow
+//! ([`set_overlap`](crate::prelude::FlowContext::set_overlap)), and the configuration has one for the rest (`overlap`). `Client`
+//! stands for the bytes that the client *sends*: give it the policy of the server's system.
+//!
+//! The policies are those that Novak and Sturges measured ("Target-Based TCP Stream Reassembly", 2007), as Snort and Suricata
+//! have them. This table says when the newer of two segments counts, by how the older one lies to it:
+//!
+//! | the older one | `bsd` `macos` `windows` `windows2003` | `linux` `irix` `hpux10` | `old-linux` | `solaris` `hpux11` | `bsd-right` |
+//! |---|---|---|---|---|---|
+//! | begins before, ends within | | | | newer | newer |
+//! | begins before, ends with it or behind | | | | | newer |
+//! | begins with it, ends within | | newer | newer | newer | newer |
+//! | begins and ends with it | | | newer | newer, if the byte before is there | newer |
+//! | begins with it, ends behind | | | | | newer |
+//! | begins within, ends within or with it | newer | newer | newer | newer | |
+//! | begins within, ends behind | newer | newer | newer | | |
+//!
+//! `first` and `vista` never prefer the newer one, `last` always does. Where three segments or more overlap, each pair is judged
+//! by the newer one as it was sent and what is left of the older one; there systems differ in ways that these names do not tell.
+//!
 //! A copy that differs is reported as [`StreamError::OverlapDiffers`](crate::prelude::StreamError::OverlapDiffers): on the
 //! Internet that is rare, and a sign of somebody who wants to be read differently by different readers.

@@ -348,6 +348,11 @@ pub const METRICS: &[Metric] = &[
         |s| s.counters.invalid_segments,
     ),
     counter(
+        "mosaic_unknown_links_total",
+        "Times a monitor's filter on frames was to judge one of a link type that it means nothing on: the frame did not pass.",
+        |s| s.counters.unknown_links,
+    ),
+    counter(
         "mosaic_copied_bytes_total",
         "Payload bytes copied into stream buffers.",
         |s| s.counters.copied_bytes,
@@ -577,6 +582,7 @@ mod tests {
             edits_refused: n(),
             edits_answered: n(),
             edits_pushed: n(),
+            unknown_links: n(),
         };
         let port = PortFigures {
             name: "left".into(),

@@ -10,6 +10,7 @@ pub use crate::shard::context::{
     Chunks, ClientBy, FlowContext, FlowId, FlowSummary, PacketError, PacketView, PeekError,
     SideSummary,
 };
+pub use crate::shard::raw::RawPacket;
 
 /// Error of an actor that cannot start.
 pub type StartError = Box<dyn core::error::Error + Send + Sync>;
@@ -36,6 +37,18 @@ pub trait Actor: 'static {
         _packet: &PacketView<'_>,
         _hook: Hook,
     ) -> Verdict {
+        Verdict::Forward
+    }
+
+    /// A packet, or a frame that holds none, that a raw monitor of this actor asked for: before any flow sees it. The
+    /// verdict counts as one of [`on_packet`](Self::on_packet) does; with [`Verdict::DropUnseen`] no flow sees the packet.
+    fn on_raw(&mut self, _shard: &mut ShardContext<'_>, _packet: &RawPacket<'_>) -> Verdict {
+        Verdict::Forward
+    }
+
+    /// A TCP packet that belongs to no tracked flow and begins none, where a stream monitor of this actor asked for
+    /// [orphans](MonitorBuilder::orphans).
+    fn on_orphan(&mut self, _shard: &mut ShardContext<'_>, _packet: &RawPacket<'_>) -> Verdict {
         Verdict::Forward
     }
 
@@ -88,6 +101,24 @@ pub trait Host {
         packet: &PacketView<'_>,
         hook: Hook,
     ) -> Verdict;
+    /// See [`Actor::on_raw`].
+    fn on_raw(
+        &mut self,
+        _actor: ActorId,
+        _shard: &mut ShardContext<'_>,
+        _packet: &RawPacket<'_>,
+    ) -> Verdict {
+        Verdict::Forward
+    }
+    /// See [`Actor::on_orphan`].
+    fn on_orphan(
+        &mut self,
+        _actor: ActorId,
+        _shard: &mut ShardContext<'_>,
+        _packet: &RawPacket<'_>,
+    ) -> Verdict {
+        Verdict::Forward
+    }
     /// See [`Actor::on_event`].
     fn on_event(&mut self, actor: ActorId, flow: &mut FlowContext<'_>, event: Event);
     /// See [`Actor::on_removed`]. The host also drops the actor's state of the flow.
@@ -147,7 +178,8 @@ impl CloseError {
     }
 }
 
-/// What [`Actor::start`] and [`Actor::on_shard_timer`] work with.
+/// What the callbacks that belong to no flow work with: [`Actor::start`], [`Actor::on_shard_timer`], [`Actor::on_raw`] and
+/// [`Actor::on_orphan`].
 #[derive(Debug)]
 pub struct ShardContext<'a> {
     pub(crate) shard: &'a mut crate::shard::Shard,
@@ -215,6 +247,15 @@ impl<'a> ShardContext<'a> {
         self.shard.monitors_mut().users.named(name)
     }
 
+    /// Begins a raw monitor: each packet that passes `filter` (asked on the innermost IP packet; all with `None`) comes to
+    /// [`Actor::on_raw`] once, TCP or not, before any flow sees it. Packets come to the shard that owns their flow.
+    ///
+    /// The sockets are those of [`monitor_stream`](Self::monitor_stream). Where no raw monitor is open, a packet pays
+    /// nothing for them.
+    pub fn monitor_raw(&mut self, filter: Option<Filter>) -> RawBuilder<'_> {
+        RawBuilder::new(self.shard.monitors_mut(), self.actor, filter)
+    }
+
     /// Closes a monitor, as [`FlowContext::close`] does.
     ///
     /// # Errors
@@ -252,5 +293,6 @@ impl<'a> ShardContext<'a> {
 pub use crate::shard::edit::{EditError, PacketEdit, Part};
 pub use crate::shard::facts::{Fragment, StreamInfo};
 pub use crate::shard::monitors::MonitorBuilder;
+pub use crate::shard::scope::RawBuilder;
 pub use crate::shard::subscribe::{MonitorContext, SubscribeError};
 pub use crate::shard::timers::{TimerError, TimerId};

@@ -10,6 +10,9 @@ pub const OUT_OF_ORDER_BYTES: usize = 256 << 10;
 pub const HOLES: usize = 64;
 /// The most holes that configuration may allow.
 pub const HOLES_MAX: usize = 256;
+/// Segments of one side whose extents are known while they wait, where the overlap policy asks for them; not counting a
+/// segment for each hole.
+pub const SEGMENTS_WAITING: usize = 1024;
 /// Bytes of buffered stream in all, over all shards.
 pub const BUFFERED_BYTES: usize = 1 << 30;
 /// IP fragments held at the same time.

@@ -116,6 +116,14 @@ impl WireCounters {
         pass
     }
 
+    /// What is left of `pass`, frames without a packet, where raw monitors dropped those in `dropped`.
+    pub(crate) fn revoke(&mut self, pass: u64, dropped: u64) -> u64 {
+        let revoked = u64::from((pass & dropped).count_ones());
+        self.bypassed -= revoked;
+        self.dropped_verdict += revoked;
+        pass & !dropped
+    }
+
     /// The frames of `packets` that pass: packet `i` does not where bit `i` of `dropped` is set.
     pub(crate) fn judge_packets(&mut self, packets: &[Packet], dropped: u64) -> u64 {
         self.dropped_verdict += u64::from(dropped.count_ones());

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use mosaic_engine::actor::{
-    Actor, ActorId, FlowContext, Host, PacketView, ShardContext, StartError, TimerId,
+    Actor, ActorId, FlowContext, Host, PacketView, RawPacket, ShardContext, StartError, TimerId,
 };
 use mosaic_engine::event::{Event, Hook, Verdict};
 
@@ -71,6 +71,24 @@ impl Host for ActorHost {
         self.actors[usize::from(actor.0)].on_packet(flow, packet, hook)
     }
 
+    fn on_raw(
+        &mut self,
+        actor: ActorId,
+        shard: &mut ShardContext<'_>,
+        packet: &RawPacket<'_>,
+    ) -> Verdict {
+        self.actors[usize::from(actor.0)].on_raw(shard, packet)
+    }
+
+    fn on_orphan(
+        &mut self,
+        actor: ActorId,
+        shard: &mut ShardContext<'_>,
+        packet: &RawPacket<'_>,
+    ) -> Verdict {
+        self.actors[usize::from(actor.0)].on_orphan(shard, packet)
+    }
+
     fn on_event(&mut self, actor: ActorId, flow: &mut FlowContext<'_>, event: Event) {
         self.actors[usize::from(actor.0)].on_event(flow, event);
     }
@@ -107,6 +125,8 @@ pub(crate) trait ErasedActor {
         packet: &PacketView<'_>,
         hook: Hook,
     ) -> Verdict;
+    fn on_raw(&mut self, shard: &mut ShardContext<'_>, packet: &RawPacket<'_>) -> Verdict;
+    fn on_orphan(&mut self, shard: &mut ShardContext<'_>, packet: &RawPacket<'_>) -> Verdict;
     fn on_event(&mut self, flow: &mut FlowContext<'_>, event: Event);
     fn on_removed(&mut self, flow: &mut FlowContext<'_>);
     fn on_timer(&mut self, flow: &mut FlowContext<'_>, timer: TimerId);
@@ -153,6 +173,22 @@ impl<A: Actor> HostedActor<A> {
         };
         hosted.actor = hosted.fresh("make");
         hosted
+    }
+
+    /// Calls the actor about no flow. `None` where it panicked, or is silent.
+    fn call_apart<T>(
+        &mut self,
+        callback: &'static str,
+        run: impl FnOnce(&mut A) -> T,
+    ) -> Option<T> {
+        let actor = self.actor.as_mut()?;
+        match catch_unwind(AssertUnwindSafe(|| run(actor))) {
+            Ok(value) => Some(value),
+            Err(panic) => {
+                self.replace(callback, panic);
+                None
+            }
+        }
     }
 
     /// Calls the actor with its state of the flow. `None` where it panicked, or is silent.
@@ -250,10 +286,17 @@ impl<A: Actor> ErasedActor for HostedActor<A> {
         let verdict = self.call("on_packet", flow.index(), |actor, state| {
             actor.on_packet(state, flow, packet, hook)
         });
-        verdict.unwrap_or(match self.place.on_panic {
-            OnPanic::Forward => Verdict::Forward,
-            OnPanic::Drop => Verdict::Drop,
-        })
+        verdict.unwrap_or(self.place.on_panic.verdict())
+    }
+
+    fn on_raw(&mut self, shard: &mut ShardContext<'_>, packet: &RawPacket<'_>) -> Verdict {
+        let verdict = self.call_apart("on_raw", |actor| actor.on_raw(shard, packet));
+        verdict.unwrap_or(self.place.on_panic.verdict())
+    }
+
+    fn on_orphan(&mut self, shard: &mut ShardContext<'_>, packet: &RawPacket<'_>) -> Verdict {
+        let verdict = self.call_apart("on_orphan", |actor| actor.on_orphan(shard, packet));
+        verdict.unwrap_or(self.place.on_panic.verdict())
     }
 
     fn on_event(&mut self, flow: &mut FlowContext<'_>, event: Event) {
@@ -276,12 +319,7 @@ impl<A: Actor> ErasedActor for HostedActor<A> {
     }
 
     fn on_shard_timer(&mut self, shard: &mut ShardContext<'_>, timer: TimerId) {
-        let Some(actor) = self.actor.as_mut() else {
-            return;
-        };
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| actor.on_shard_timer(shard, timer))) {
-            self.replace("on_shard_timer", panic);
-        }
+        self.call_apart("on_shard_timer", |actor| actor.on_shard_timer(shard, timer));
     }
 
     fn on_predicate(&mut self, ask: &mut dyn FnMut() -> bool) -> bool {

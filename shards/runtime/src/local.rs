@@ -2,7 +2,7 @@
 
 use arrayvec::ArrayVec;
 use mosaic_engine::shard::{Shard, ShardConfig};
-use mosaic_engine::wire::{Buffer, Ingress, Packet, Parsed, WireConfig};
+use mosaic_engine::wire::{Ingress, Parsed, WireConfig};
 use mosaic_port::{BURST_MAX, Batch, Timestamp};
 
 use crate::host::{ActorHost, Place};
@@ -24,6 +24,8 @@ pub struct LocalShard {
     number: u16,
     clock: Timestamp,
     bursts: u64,
+    /// Frames without a packet that raw monitors dropped; see `handle_parsed`.
+    raw_dropped: u64,
 }
 
 impl LocalShard {
@@ -64,6 +66,7 @@ impl LocalShard {
             number,
             clock: Timestamp::ZERO,
             bursts: 0,
+            raw_dropped: 0,
         })
     }
 
@@ -113,8 +116,13 @@ impl LocalShard {
     }
 
     /// Processes the packets that [`parse`](Self::parse) found in `batch` and nobody took away since.
-    /// Returns the packets that are to be dropped, a bit each.
+    /// Returns the packets that are to be dropped, a bit each; frames without a packet are in
+    /// [`raw_dropped`](Self::raw_dropped) afterwards.
     pub(crate) fn handle_parsed<B: Batch>(&mut self, batch: &B) -> u64 {
+        self.raw_dropped = 0;
+        if self.shard.has_raw() {
+            self.raw_dropped = self.shard.handle_raw(&self.parsed, batch, &mut self.host);
+        }
         if self.parsed.packets.is_empty() {
             // All of the burst went to other shards, or nothing of it was a packet. Time passes here as well.
             self.shard.handle_clock(self.clock, &mut self.host);
@@ -123,10 +131,18 @@ impl LocalShard {
         handle(&mut self.shard, &mut self.host, &self.parsed, batch)
     }
 
+    /// The frames without a packet of the last burst that raw monitors dropped, a bit each.
+    pub(crate) fn raw_dropped(&self) -> u64 {
+        self.raw_dropped
+    }
+
     /// Processes packets that another shard parsed; returns those that are to be dropped, a bit each.
     pub(crate) fn handle_bundle<B: Batch>(&mut self, parsed: &Parsed, batch: &B) -> u64 {
         if let Some(last) = parsed.packets.last() {
             self.clock = self.clock.max(last.clock);
+        }
+        if self.shard.has_raw() {
+            self.shard.handle_raw(parsed, batch, &mut self.host);
         }
         handle(&mut self.shard, &mut self.host, parsed, batch)
     }
@@ -183,15 +199,7 @@ fn handle<B: Batch>(shard: &mut Shard, host: &mut ActorHost, parsed: &Parsed, ba
     let bytes: ArrayVec<&[u8], BURST_MAX> = parsed
         .packets
         .iter()
-        .map(|packet| bytes_of(packet, parsed, batch))
+        .map(|packet| parsed.bytes_of(packet, batch))
         .collect();
-    shard.handle_burst(&parsed.packets, &bytes, &parsed.encapsulations, host)
-}
-
-#[inline]
-fn bytes_of<'a, B: Batch>(packet: &Packet, parsed: &'a Parsed, batch: &'a B) -> &'a [u8] {
-    match packet.buffer {
-        Buffer::Frame(index) => batch.frame(usize::from(index)).bytes,
-        Buffer::Datagram { datagram, .. } => &parsed.datagrams[usize::from(datagram)],
-    }
+    shard.handle_frames(&parsed.packets, &bytes, &parsed.encapsulations, batch, host)
 }

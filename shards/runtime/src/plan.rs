@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use mosaic_engine::actor::Actor;
+use mosaic_engine::event::Verdict;
 use mosaic_engine::shard::ShardConfig;
 use mosaic_engine::wire::WireConfig;
 use mosaic_port::PortFactory;
@@ -167,6 +168,15 @@ pub enum OnPanic {
     Forward,
     /// It goes no further: nothing passes unseen.
     Drop,
+}
+
+impl OnPanic {
+    pub(crate) fn verdict(self) -> Verdict {
+        match self {
+            Self::Forward => Verdict::Forward,
+            Self::Drop => Verdict::Drop,
+        }
+    }
 }
 
 /// One actor of every shard: its name and how to make an instance.

@@ -290,6 +290,7 @@ impl<'a, P: Port> Worker<'a, P> {
         if inline {
             let packets = &self.local.parsed().packets;
             let wire = &mut self.figures.wire;
+            forward = wire.revoke(forward, self.local.raw_dropped());
             let passing = wire.judge_packets(packets, dropped);
             let shard = self.local.shard();
             if shard.has_changes() {

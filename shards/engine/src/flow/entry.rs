@@ -183,6 +183,9 @@ impl Hot {
     }
 }
 
+/// Nine kinds and two sides; see [`Cold::note`].
+const HISTORY_MAX: usize = 18;
+
 /// The part of a flow that its beginning, its end and irregular packets touch; of it, the first two cache lines are enough
 /// as long as nothing goes wrong.
 #[derive(Clone, Debug)]
@@ -200,7 +203,10 @@ pub(crate) struct Cold {
     pub(crate) class: u8,
     /// Bound on the bytes kept of each side, a nibble each, 0 where that is the configured one: see `shard::commands`.
     pub(crate) bounds: u8,
-    pub(crate) history: ArrayString<20>,
+    /// Overlap policy of each side, a nibble each, 0 where that is the configured one.
+    pub(crate) overlaps: u8,
+    /// What happened, a letter each; see `note`. 0 behind the last.
+    pub(crate) history: [u8; HISTORY_MAX],
     /// `ConnEnd` was raised.
     pub(crate) ended: bool,
     pub(crate) halves: [ColdHalf; 2],
@@ -288,7 +294,8 @@ impl Cold {
             class: 0,
             bounds: 0,
             attached: 0,
-            history: ArrayString::new_const(),
+            overlaps: 0,
+            history: [0; HISTORY_MAX],
             ended: false,
             halves: [ColdHalf::default(), ColdHalf::default()],
             troubles: [Trouble::default(), Trouble::default()],
@@ -319,14 +326,25 @@ impl Cold {
             letter.to_ascii_lowercase()
         };
         // Only a few bytes: a search that is made for long strings takes longer.
-        if !self
+        let place = self
             .history
-            .bytes()
-            .any(|noted| char::from(noted) == letter)
-        {
-            // Nine kinds and two sides fit; a full history would only leave letters out.
-            let _ = self.history.try_push(letter);
+            .iter_mut()
+            .find(|noted| **noted == 0 || char::from(**noted) == letter);
+        // Every kind fits; a full history would only leave letters out.
+        if let (Some(place), Ok(letter)) = (place, u8::try_from(letter)) {
+            *place = letter;
         }
+    }
+
+    /// What happened, in the order in which it happened first.
+    pub(crate) fn history(&self) -> ArrayString<24> {
+        let noted = self.history.iter().take_while(|letter| **letter != 0);
+        let mut history = ArrayString::new_const();
+        for letter in noted {
+            // A kind and side once.
+            let _ = history.try_push(char::from(*letter));
+        }
+        history
     }
 }
 

@@ -6,6 +6,7 @@ use super::{Run, Shard};
 use crate::actor::ActorId;
 use crate::event::Side;
 use crate::flow::entry::Flags;
+use crate::stream::OverlapPolicy;
 
 /// What a callback asked for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,6 +27,8 @@ pub(super) struct Commands {
     pub(super) blocks: Option<bool>,
     /// New bounds of the sides, in bytes; 0 where the actor wants no bytes.
     pub(super) buffers: [Option<u64>; 2],
+    /// New overlap policies of the sides.
+    pub(super) overlaps: [Option<OverlapPolicy>; 2],
 }
 
 impl Commands {
@@ -56,6 +59,13 @@ impl Shard {
         for side in Side::BOTH {
             if let Some(bytes) = commands.buffers[side as usize] {
                 self.set_buffer(slot, actor, side, bytes);
+            }
+            if let Some(policy) = commands.overlaps[side as usize] {
+                let flow = self.burst.actives[usize::from(slot)].flow;
+                let overlaps = &mut self.table.cold_mut(flow).overlaps;
+                let shift = 4 * side as u8;
+                *overlaps =
+                    *overlaps & !(0xf << shift) | OverlapPolicy::nibble(Some(policy)) << shift;
             }
         }
         for side in Side::BOTH {

@@ -16,7 +16,7 @@ use crate::event::{EndReason, Hook, Side};
 use crate::flow::entry::{Cold, Flags, Hot};
 use crate::flow::{Endpoint, FlowKey, Proto};
 pub use crate::stream::Chunks;
-use crate::stream::{BurstSegment, Reader, SideStore, Sources, Stores};
+use crate::stream::{BurstSegment, OverlapPolicy, Reader, SideStore, Sources, Stores};
 use crate::tcp::State;
 use crate::wire::{Encapsulation, Packet};
 
@@ -152,6 +152,12 @@ pub enum PeekError {
     /// The actor has switched buffering of this side off.
     #[error("buffering is off")]
     NoBuffer,
+    /// The connection is not established yet, and there is nothing to read.
+    #[error("not connected")]
+    NotConnected,
+    /// The monitor was closed, by this callback.
+    #[error("the monitor socket is closed")]
+    Closed,
 }
 
 impl PeekError {
@@ -161,6 +167,8 @@ impl PeekError {
             Self::NoData | Self::Lost(_) => "ENODATA",
             Self::NotStream => "ESOCKTNOSUPPORT",
             Self::NotReader | Self::NoBuffer => "EINVAL",
+            Self::NotConnected => "ENOTCONN",
+            Self::Closed => "EBADF",
         }
     }
 }
@@ -322,36 +330,13 @@ impl FlowContext<'_> {
         self.report_loss(side)?;
         let (position, end) = self.unread_span(side);
         if position >= end {
-            return Err(PeekError::NoData);
+            return Err(self.nothing());
         }
         let taken = read(Chunks::new(self.sources(side), position, end))
             .min(usize::try_from(end - position).unwrap_or(usize::MAX));
         self.active
             .set_position(side, self.monitor, position + taken as u64);
         Ok(taken)
-    }
-
-    /// Copies bytes `side` sent, from stream offset `offset` on, also from beyond a hole; moves no reader. Returns how many,
-    /// at least one.
-    ///
-    /// # Errors
-    /// [`PeekError::NoData`] where nothing is held at `offset`; [`PeekError::NotStream`].
-    pub fn peek_at(&self, side: Side, offset: u64, into: &mut [u8]) -> Result<usize, PeekError> {
-        self.check_stream()?;
-        let mut filled = 0;
-        for chunk in Chunks::new(
-            self.sources(side),
-            offset,
-            offset.saturating_add(into.len() as u64),
-        ) {
-            into[filled..filled + chunk.len()].copy_from_slice(chunk);
-            filled += chunk.len();
-        }
-        if filled == 0 {
-            Err(PeekError::NoData)
-        } else {
-            Ok(filled)
-        }
     }
 
     /// Unread bytes of this reader on `side`, up to the next hole.
@@ -383,6 +368,13 @@ impl FlowContext<'_> {
     /// goes at the next delivery, with `Overrun` told before.
     pub fn set_buffer(&mut self, side: Side, bytes: u64) {
         self.commands.buffers[side as usize] = Some(bytes);
+        self.commands.any = true;
+    }
+
+    /// Sets which copy of a byte that `side` sends counts from the next callback on, for every monitor of this flow: bytes
+    /// that wait behind a hole are judged by it when another copy of them comes.
+    pub fn set_overlap(&mut self, side: Side, policy: OverlapPolicy) {
+        self.commands.overlaps[side as usize] = Some(policy);
         self.commands.any = true;
     }
 
@@ -469,14 +461,36 @@ impl FlowContext<'_> {
 
     fn check_reader(&self, side: Side) -> Result<(), PeekError> {
         self.check_stream()?;
+        self.check_open()?;
         if self.readers[side as usize] & 1 << self.monitor != 0 {
             return Ok(());
         }
-        let set = self.monitors.set(self.set_at_call());
-        if set.deaf[side as usize] & 1 << self.monitor != 0 {
-            Err(PeekError::NoBuffer)
+        self.check_buffer(side)?;
+        Err(PeekError::NotReader)
+    }
+
+    /// Whether the monitor that was called is still open.
+    pub(super) fn check_open(&self) -> Result<(), PeekError> {
+        let open = self.monitors.get(self.monitor).is_some();
+        open.then_some(()).ok_or(PeekError::Closed)
+    }
+
+    /// Whether this actor wants the bytes of a side.
+    pub(super) fn check_buffer(&self, side: Side) -> Result<(), PeekError> {
+        let deaf = self.monitors.set(self.set_at_call()).deaf[side as usize];
+        if deaf & 1 << self.monitor == 0 {
+            Ok(())
         } else {
-            Err(PeekError::NotReader)
+            Err(PeekError::NoBuffer)
+        }
+    }
+
+    /// Why there is nothing to read.
+    pub(super) fn nothing(&self) -> PeekError {
+        if self.hot.flags.contains(Flags::ESTABLISHED) {
+            PeekError::NoData
+        } else {
+            PeekError::NotConnected
         }
     }
 
@@ -545,7 +559,7 @@ pub(super) fn summary(
         sides: Side::BOTH.map(|side| side_summary(hot, cold, side)),
         established: hot.flags.contains(Flags::ESTABLISHED),
         end: cold.end,
-        history: ArrayString::from(&cold.history).unwrap_or_default(),
+        history: cold.history(),
         encapsulation: encapsulation.clone(),
     }
 }

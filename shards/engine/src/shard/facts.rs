@@ -2,7 +2,7 @@
 
 use super::context::{FlowContext, PeekError};
 use crate::event::Side;
-use crate::stream::Sources;
+use crate::stream::{Chunks, Sources};
 
 /// How far the stream of a side has come: what `MOS_INFO_CLIBUF` and `MOS_INFO_SVRBUF` tell in the reference system, as 64-bit
 /// offsets from the first byte after the SYN.
@@ -29,6 +29,53 @@ pub struct Fragment {
 }
 
 impl FlowContext<'_> {
+    /// Lends the bytes `side` sent from stream offset `offset` on to `look`, without copying: at least one and at most `len`,
+    /// up to the next byte that is not held. They may lie beyond a hole. Moves no reader. 64-bit offsets count from the
+    /// first byte after the SYN.
+    ///
+    /// Held are the bytes of this burst, those kept for readers that have not read them or
+    /// [retained](crate::actor::MonitorBuilder::retain), and those that wait behind holes; [`held`](Self::held) lists them.
+    ///
+    /// # Errors
+    /// [`PeekError`] but for `Lost` and `NotReader`; `look` is then not called. [`PeekError::NoData`] where nothing is held
+    /// at `offset`, or `len` is 0.
+    pub fn peek_at_with<T>(
+        &self,
+        side: Side,
+        offset: u64,
+        len: u64,
+        look: impl FnOnce(Chunks<'_>) -> T,
+    ) -> Result<T, PeekError> {
+        self.check_stream()?;
+        self.check_open()?;
+        self.check_buffer(side)?;
+        let sources = self.sources(side);
+        let end = match next_run(&sources, offset) {
+            Some((start, end)) if start == offset => end.min(offset.saturating_add(len)),
+            _ => offset,
+        };
+        if end == offset {
+            return Err(self.nothing());
+        }
+        Ok(look(Chunks::new(sources, offset, end)))
+    }
+
+    /// Copies bytes `side` sent, from stream offset `offset` on: [`peek_at_with`](Self::peek_at_with) for a buffer. Returns
+    /// how many, at least one; fewer than `into` holds is normal.
+    ///
+    /// # Errors
+    /// Those of [`peek_at_with`](Self::peek_at_with).
+    pub fn peek_at(&self, side: Side, offset: u64, into: &mut [u8]) -> Result<usize, PeekError> {
+        self.peek_at_with(side, offset, into.len() as u64, |chunks| {
+            let mut filled = 0;
+            for chunk in chunks {
+                into[filled..filled + chunk.len()].copy_from_slice(chunk);
+                filled += chunk.len();
+            }
+            filled
+        })
+    }
+
     /// The runs of bytes `side` sent that are held at present, ascending, none touching another: those that came in this
     /// burst, those kept for readers or retained, and those that wait behind holes. Nothing is copied.
     ///

@@ -128,12 +128,13 @@ impl Shard {
             && !self.config.midstream
         {
             self.counters.orphans += 1;
+            self.show_orphan(run, i);
             return None;
         }
         if self.table.is_full() {
             self.evict(run);
         }
-        let mask = self.matching_monitors(packet, run.bytes[i]);
+        let mask = self.matching_monitors(run, i);
         let (hot, mut cold) = first_state(packet);
         let Some(mask) = mask else {
             return Some(self.begin_unwatched(packet, hash, hot));
@@ -141,6 +142,7 @@ impl Shard {
         cold.encapsulation =
             self.intern_encapsulation(&run.encapsulations[usize::from(packet.encapsulation)]);
         cold.attached = mask;
+        cold.overlaps = self.monitors.overlaps(mask);
         let class = Class::of(&hot);
         cold.class = class as u8;
         // Where no set is left, nobody hears of the flow.
@@ -171,21 +173,25 @@ impl Shard {
         Some(number)
     }
 
-    /// The monitors whose filter the opening packet passes, a bit each. A midstream flow passes also with its first packet
-    /// turned round, since nobody knows who opened it. `None` where there are monitors and it passes none.
-    fn matching_monitors(&self, packet: &Packet, bytes: &[u8]) -> Option<u16> {
+    /// The stream monitors whose filters packet `i`, the opening one, passes, a bit each. A midstream flow passes also with
+    /// its first packet turned round, since nobody knows who opened it. `None` where there are monitors and it passes none.
+    fn matching_monitors(&mut self, run: &Run<'_>, i: usize) -> Option<u16> {
+        let (packet, bytes) = (&run.packets[i], run.bytes[i]);
         let ip = &bytes[packet.ip_at as usize..];
         let guessed = !is_opening(packet);
         let mut turned = None;
         let (mut mask, mut asked) = (0, false);
-        for (id, monitor) in self.monitors.iter() {
-            let passes = monitor.filter.as_ref().is_none_or(|filter| {
+        let stream = self.monitors.iter().filter(|(_, all)| !all.ask.is_raw());
+        for (id, monitor) in stream {
+            let passes = monitor.scope.packet.as_ref().is_none_or(|filter| {
                 filter.matches(ip, packet.ip_len)
                     || guessed && {
                         let turned = turned.get_or_insert_with(|| turned_round(packet, bytes));
                         filter.matches(turned, packet.ip_len)
                     }
             });
+            let frame = || run.frames.frame(packet.buffer.frame());
+            let passes = passes && monitor.scope.frame_passes(frame, &mut self.counters);
             mask |= u16::from(passes) << id;
             asked = true;
         }

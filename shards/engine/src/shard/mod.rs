@@ -11,11 +11,14 @@ mod deliver;
 pub mod edit;
 mod edited;
 pub mod facts;
+mod figures;
 mod lifecycle;
 pub mod monitors;
 mod plan;
 mod raise;
+pub mod raw;
 mod release;
+pub(crate) mod scope;
 mod segment;
 mod sets;
 mod special;
@@ -40,12 +43,14 @@ use crate::flow::entry::Flags;
 use crate::flow::table::FlowTable;
 use crate::flow::wheel::Wheel;
 use crate::limits;
+pub use crate::stream::OverlapPolicy;
 use crate::stream::Stores;
 use crate::wire::{Encapsulation, Packet, TcpFlags, Transport};
 use burst::Burst;
 pub(crate) use changes::ARENA;
 use changes::Changes;
 pub use changes::{Injected, Route};
+pub use figures::ShardCounters;
 
 /// How a shard tracks flows.
 #[derive(Clone, Debug)]
@@ -68,7 +73,7 @@ pub struct ShardConfig {
     pub timeouts: Timeouts,
     /// Which segments add bytes to a stream.
     pub profile: Profile,
-    /// Which copy of a byte wins.
+    /// Which copy of a byte counts, where neither a monitor nor a callback says otherwise.
     pub overlap: OverlapPolicy,
     /// Whether a TCP flow may begin with another packet than a SYN.
     pub midstream: bool,
@@ -149,78 +154,6 @@ pub enum Profile {
     Record,
 }
 
-/// Which copy of a byte that was sent more than once counts.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum OverlapPolicy {
-    /// The first.
-    #[default]
-    First,
-    /// The last, as long as the byte still waits behind a hole.
-    Last,
-}
-
-crate::counters::counters! {
-    /// What a shard did.
-    pub struct ShardCounters {
-        /// Packets given to [`Shard::handle_burst`].
-        packets,
-        /// Packets that belonged to a flow.
-        consumed,
-        /// TCP packets of no tracked flow that did not begin one (midstream pick-up is off); consumed all the same.
-        orphans,
-        /// Bytes of those packets, from the innermost IP header on.
-        ip_bytes,
-        /// Flows that began.
-        flows_started,
-        /// Flows that left the table.
-        flows_removed,
-        /// Flows removed because the table was full.
-        flows_evicted,
-        /// Payload bytes of TCP segments.
-        payload_bytes,
-        /// Bytes that joined a stream.
-        stream_bytes,
-        /// Bytes skipped as missing.
-        gap_bytes,
-        /// Holes skipped.
-        gaps,
-        /// Bytes that filled a hole after it had been skipped.
-        late_bytes,
-        /// Segments that repeated bytes or control bits.
-        retransmissions,
-        /// Segments ahead of the next expected byte.
-        out_of_order,
-        /// Payload bytes copied into stream buffers.
-        copied_bytes,
-        /// Bytes lost to readers that did not keep up.
-        overrun_bytes,
-        /// Times a bound on buffered bytes or holes was hit.
-        bounds_hit,
-        /// Segments that a receiver must refuse.
-        invalid_segments,
-        /// Times no set of subscriptions was left for what was asked of a flow ([`limits::MONITOR_SETS`]).
-        subscriptions_refused,
-        /// User-defined events not raised because too many were raised in answer to one ([`limits::RAISED_EVENTS`]).
-        raises_refused,
-        /// Segments of edited flows that came before their turn, and wait for it.
-        held,
-        /// Those that waited already.
-        held_again,
-        /// Those that were dropped because too much waits: see [`limits::HELD_SEGMENTS`].
-        held_refused,
-        /// Segments that have waited, and were processed then.
-        held_released,
-        /// Segments of edited flows, or parts of them, that were not sent because there was no room to translate them.
-        edits_no_room,
-        /// Segments that were dropped because too many edits wait for their acknowledgment.
-        edits_refused,
-        /// Acknowledgments sent in the name of a receiver.
-        edits_answered,
-        /// Segments of inserted bytes sent because a window has opened.
-        edits_pushed,
-    }
-}
-
 /// One shard. See the [module](self) for the order of calls.
 #[derive(Debug)]
 pub struct Shard {
@@ -242,6 +175,9 @@ pub struct Shard {
     counters: ShardCounters,
     events: [u64; EVENTS],
     drops: Drops,
+    /// Packets of the next burst that a raw monitor dropped, and those of them that flows do not see: packet `i` has bit `i`.
+    raw_dropped: u64,
+    raw_unseen: u64,
     /// Flows with which something special is done.
     specials: special::Specials,
     /// Flows whose streams are edited.
@@ -288,6 +224,8 @@ struct Run<'b> {
     packets: &'b [Packet],
     bytes: &'b [&'b [u8]],
     encapsulations: &'b [Encapsulation],
+    /// The frames that the packets came in.
+    frames: &'b dyn raw::Frames,
     host: &'b mut dyn Host,
     /// Packets that an actor wants dropped: packet `i` has bit `i`.
     dropped: u64,
@@ -329,6 +267,12 @@ impl Run<'_> {
         Some(sender)
     }
 
+    /// Whether an actor wants the packet at hand dropped.
+    fn is_dropped(&self) -> bool {
+        self.at_hand
+            .is_some_and(|(i, _)| self.dropped >> i & 1 == 1)
+    }
+
     /// The packet at hand goes no further.
     fn drop_packet(&mut self) {
         if let Some((i, _)) = self.at_hand {
@@ -359,6 +303,8 @@ impl Shard {
         }
         Self {
             monitors: monitors::Monitors::new(config.shard),
+            raw_dropped: 0,
+            raw_unseen: 0,
             forget_from: 0,
             table,
             wheel,
@@ -409,11 +355,31 @@ impl Shard {
         encapsulations: &[Encapsulation],
         host: &mut dyn Host,
     ) -> u64 {
+        self.handle_frames(packets, bytes, encapsulations, &raw::NoFrames, host)
+    }
+
+    /// The same for packets whose frames are at hand: `frames` are the ones that [`Packet::buffer`] numbers. Filters of
+    /// monitors on the [outer frame](crate::actor::MonitorBuilder::outer) are asked about them; without frames nothing
+    /// passes such a filter.
+    ///
+    /// # Panics
+    /// As [`handle_burst`](Self::handle_burst).
+    pub fn handle_frames(
+        &mut self,
+        packets: &[Packet],
+        bytes: &[&[u8]],
+        encapsulations: &[Encapsulation],
+        frames: &dyn raw::Frames,
+        host: &mut dyn Host,
+    ) -> u64 {
         assert!(
             packets.len() == bytes.len() && packets.len() <= limits::BURST,
             "a buffer a packet, one burst"
         );
         let mut run = self.run(packets, bytes, encapsulations, host);
+        run.frames = frames;
+        run.dropped = core::mem::take(&mut self.raw_dropped);
+        run.unseen = core::mem::take(&mut self.raw_unseen);
         let mut ahead = Ahead {
             begun: self.counters.flows_started,
             ..Ahead::default()
@@ -435,7 +401,11 @@ impl Shard {
                 }
             }
             if let Some(i) = i.checked_sub(LOOK_UP_AHEAD) {
-                self.handle_packet(&mut run, i, ahead.hashes[i], ahead.candidates[i]);
+                if run.unseen >> i & 1 == 0 {
+                    self.handle_packet(&mut run, i, ahead.hashes[i], ahead.candidates[i]);
+                } else {
+                    self.pass_over(&run.packets[i]);
+                }
             }
         }
         self.end_burst(&mut run);
@@ -458,6 +428,7 @@ impl Shard {
             packets,
             bytes,
             encapsulations,
+            frames: &raw::NoFrames,
             host,
             dropped: 0,
             unseen: 0,
@@ -701,10 +672,13 @@ impl Shard {
         let listeners = self.monitors.listeners(id, Event::PacketIn, hook);
         for monitor in self.monitors.chain(listeners, Some(sender)) {
             // One that was called before may have closed it.
-            if self.monitors.get(monitor).is_none() {
+            let Some(own) = self.monitors.get(monitor) else {
+                continue;
+            };
+            if own.ask.unless_dropped && run.is_dropped() {
                 continue;
             }
-            let actor = self.monitors.actor(monitor);
+            let actor = own.actor;
             let (host, mut context) = self.context(run, slot, monitor, hook);
             let Some(at_hand) = context.at_hand else {
                 continue;

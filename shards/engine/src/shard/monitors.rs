@@ -4,18 +4,24 @@ use alloc::vec::Vec;
 use arrayvec::ArrayVec;
 
 use super::plan::Wish;
+use super::scope::{Ask, Scope};
 pub(crate) use super::sets::UNWATCHED;
 use super::sets::{Change, Content, Full, Set, Sets};
 use crate::actor::{ActorId, CloseError, MonitorId, OpenError};
 use crate::event::user::UserEvents;
 use crate::event::{Event, EventSet, Filter, Hook, Side, Topic};
 use crate::limits::MONITORS;
+use crate::stream::OverlapPolicy;
+use crate::wire::PacketFilter;
 
 /// One monitor socket.
 #[derive(Clone, Debug)]
 pub(crate) struct Monitor {
     pub(crate) actor: ActorId,
-    pub(crate) filter: Option<Filter>,
+    /// Which flows it is attached to, by their opening packet; which packets, where it is raw.
+    pub(crate) scope: Scope,
+    /// What it asks for besides flows.
+    pub(crate) ask: Ask,
     /// What is asked of flows that begin.
     pub(crate) wishes: Wishes,
     /// Bytes a side kept for it whoever has read them.
@@ -95,6 +101,9 @@ pub struct Monitors {
     pub(crate) users: UserEvents,
     /// Times no set was left for what was asked.
     pub(crate) refused: u64,
+    /// Raw monitors, and stream monitors that ask for orphans; a bit each.
+    pub(super) raw: u16,
+    pub(super) orphans: u16,
 }
 
 impl Monitors {
@@ -110,6 +119,8 @@ impl Monitors {
             sets: Sets::new(),
             users: UserEvents::new(shard),
             refused: 0,
+            raw: 0,
+            orphans: 0,
         }
     }
 
@@ -154,7 +165,7 @@ impl Monitors {
             .fold(0, |mask, (slot, _)| mask | 1 << slot)
     }
 
-    fn open(&mut self, monitor: Monitor) -> Result<MonitorId, OpenError> {
+    pub(super) fn open(&mut self, monitor: Monitor) -> Result<MonitorId, OpenError> {
         let actor = monitor.actor;
         let slot = if self.slots.is_full() {
             self.free.pop_at(0).ok_or(OpenError::NoSocket)?
@@ -169,13 +180,11 @@ impl Monitors {
         self.put_last(slot);
         self.sets.set_retain(slot, monitor.retain);
         self.sets.wishes_changed();
+        self.raw |= u16::from(monitor.ask.is_raw()) << slot;
+        self.orphans |= u16::from(monitor.ask.orphans.is_some()) << slot;
         let place = &mut self.slots[usize::from(slot)];
         (place.monitor, place.actor) = (Some(monitor), actor);
-        Ok(MonitorId {
-            generation: place.generation,
-            shard: self.shard,
-            slot,
-        })
+        Ok(self.id(slot))
     }
 
     /// Makes a slot the last of the chain.
@@ -197,6 +206,8 @@ impl Monitors {
         place.generation = place.generation.wrapping_add(1);
         self.closed |= 1 << id.slot;
         self.sets.close(id.slot);
+        self.raw &= !(1 << id.slot);
+        self.orphans &= !(1 << id.slot);
         Ok(())
     }
 
@@ -227,6 +238,16 @@ impl Monitors {
             // As many as there are slots at most, since each comes here once for each time it was opened.
             let _ = self.free.try_push(slot);
         }
+    }
+
+    /// The overlap policies that the monitors of `mask` ask for, a nibble a side: of each side, the first one's that asks.
+    pub(crate) fn overlaps(&self, mask: u16) -> u8 {
+        self.chain(mask, None)
+            .filter_map(|slot| self.get(slot))
+            .fold(0, |all, monitor| {
+                let free = [0x0f, 0xf0].into_iter().filter(|side| all & side == 0);
+                all | monitor.ask.overlaps & free.sum::<u8>()
+            })
     }
 
     /// Sets in use, or kept for flows that come back to them.
@@ -410,7 +431,8 @@ impl<'a> MonitorBuilder<'a> {
             monitors,
             monitor: Monitor {
                 actor,
-                filter,
+                scope: Scope::of(filter),
+                ask: Ask::default(),
                 wishes: Wishes::default(),
                 retain: 0,
                 edits: false,
@@ -446,6 +468,46 @@ impl<'a> MonitorBuilder<'a> {
     /// nothing.
     pub fn edits(mut self) -> Self {
         self.monitor.edits = true;
+        self
+    }
+
+    /// Asks `filter` of the frame that brings the opening packet, from its link-layer header on, in addition to the filter
+    /// on the innermost packet: both must pass. For words such as `ether` and `vlan`. A frame of a link type that `filter`
+    /// has no program for does not pass, and is counted
+    /// ([`unknown_links`](crate::shard::ShardCounters::unknown_links)). Of a datagram that came in fragments, the frame that
+    /// completed it is asked.
+    pub fn outer(mut self, filter: PacketFilter) -> Self {
+        self.monitor.scope.frame = Some(filter);
+        self
+    }
+
+    /// Asks for orphans that pass `filter` (asked on the innermost IP packet; all with `None`): TCP packets that belong to
+    /// no tracked flow and begin none, which there are only where midstream pick-up is off. They come to
+    /// [`on_orphan`](crate::actor::Actor::on_orphan). Packets of flows that no monitor wants, or that were stopped, are none.
+    pub fn orphans(mut self, filter: Option<Filter>) -> Self {
+        self.monitor.ask.orphans.get_or_insert_default().packet = filter;
+        self
+    }
+
+    /// Asks for orphans, and asks `filter` of the frames that bring them; see [`outer`](Self::outer).
+    pub fn outer_orphans(mut self, filter: PacketFilter) -> Self {
+        self.monitor.ask.orphans.get_or_insert_default().frame = Some(filter);
+        self
+    }
+
+    /// Reassembles the bytes that `side` sends as the other side does: `policy` says which copy of a byte counts where
+    /// segments overlap. The stream is one for all monitors: of several that ask on a flow, the one opened first decides;
+    /// [`set_overlap`](crate::actor::FlowContext::set_overlap) changes it for a flow.
+    pub fn overlap(mut self, side: Side, policy: OverlapPolicy) -> Self {
+        let shift = 4 * side as u8;
+        let others = self.monitor.ask.overlaps & !(0xf << shift);
+        self.monitor.ask.overlaps = others | OverlapPolicy::nibble(Some(policy)) << shift;
+        self
+    }
+
+    /// Does not see packets that another monitor has dropped before its turn came.
+    pub fn unless_dropped(mut self) -> Self {
+        self.monitor.ask.unless_dropped = true;
         self
     }
 

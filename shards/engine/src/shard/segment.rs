@@ -612,6 +612,10 @@ impl Shard {
                 Piece {
                     start: from,
                     end,
+                    sent: (
+                        from,
+                        u64::try_from(start).unwrap_or(0) + u64::from(segment.len),
+                    ),
                     packet: segment.buffer,
                     at: segment.at + skipped,
                 },

@@ -14,6 +14,8 @@ pub(super) struct Piece {
     pub(super) start: u64,
     /// Stream offset behind its last byte.
     pub(super) end: u64,
+    /// The segment as it was sent: where it began, and the offset behind its last byte.
+    pub(super) sent: (u64, u64),
     /// Index of its packet's buffer, as in [`BurstSegment::packet`].
     pub(super) packet: u8,
     /// Where its first byte stands in the packet's buffer.
@@ -155,6 +157,7 @@ impl Shard {
         let number = self.burst.actives[usize::from(slot)].flow;
         let mut at = piece.start;
         let mut repeated = 0;
+        let policy = self.overlap_policy(number, side);
         while at < piece.end {
             let waiting = self
                 .store(number, side)
@@ -168,6 +171,10 @@ impl Shard {
             let overlap_end = end.min(piece.end);
             if first < overlap_end {
                 let overlap = piece.part(first, overlap_end);
+                if policy.needs_extents() {
+                    let (store, _) = self.make_store(number, side);
+                    store.extents.follow(&store.ahead);
+                }
                 self.overlap(run, slot, side, overlap);
                 repeated += overlap.len();
             }
@@ -238,8 +245,13 @@ impl Shard {
         let hot = self.table.hot_mut(number);
         hot.flags.insert(Flags::of(Flags::CAREFUL, side));
         let keep = self.monitors.set(hot.set).keeps_bytes(side);
+        let policy = self.overlap_policy(number, side);
+        let by_extent = keep && policy.needs_extents();
         let (store, blocks) = self.make_store(number, side);
         let mut copied = 0;
+        if by_extent {
+            store.extents.follow(&store.ahead);
+        }
         let present = {
             let mut fresh = arrayvec::ArrayVec::<(u64, u64), { limits::HOLES_MAX + 1 }>::new();
             let present = store.ahead.insert(piece.start, piece.end, |start, end| {
@@ -254,6 +266,12 @@ impl Shard {
         self.counters.copied_bytes += copied as u64;
         if present > 0 {
             self.overlap(run, slot, side, piece);
+        }
+        if by_extent {
+            let (store, _) = self.make_store(number, side);
+            let part = (piece.start, piece.end);
+            let fits = store.extents.insert(policy, piece.sent, part);
+            self.counters.bounds_hit += u64::from(!fits);
         }
         u32::try_from(present).unwrap_or(u32::MAX)
     }
@@ -352,12 +370,18 @@ impl Shard {
     /// Bytes that overlap others waiting behind a hole: compared, and decided by the policy.
     fn overlap(&mut self, run: &mut Run<'_>, slot: u8, side: Side, piece: Piece) {
         let number = self.burst.actives[usize::from(slot)].flow;
+        let policy = self.overlap_policy(number, side);
         let rare = self.table.cold_mut(number).half_mut(side);
         let (store, blocks) = self.stores.with_blocks(rare.store);
         let bytes = piece.bytes(run);
         let differing = store.differing(blocks, piece.start, bytes);
-        if self.config.overlap == OverlapPolicy::Last {
+        if policy == OverlapPolicy::Last {
             store.overwrite(blocks, piece.start, bytes);
+        } else if policy.needs_extents() && differing.is_some() {
+            let part = (piece.start, piece.end);
+            store.extents.judge(policy, piece.sent, part, |start, end| {
+                store.overwrite(blocks, start, piece.part(start, end).bytes(run));
+            });
         }
         if let Some((offset, len)) = differing {
             self.table
@@ -374,6 +398,12 @@ impl Shard {
                 Hook::Receive,
             );
         }
+    }
+
+    /// Which copy of a byte of `side` counts.
+    fn overlap_policy(&self, number: u32, side: Side) -> OverlapPolicy {
+        let own = self.table.cold(number).overlaps >> (4 * side as u8) & 0xf;
+        OverlapPolicy::of_nibble(own).unwrap_or(self.config.overlap)
     }
 
     /// Skips the holes of `side` that an acknowledgment has covered for long enough.

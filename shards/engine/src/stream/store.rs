@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use super::assembler::Assembler;
 use super::blocks::{BLOCK_BYTES, BlockId, Blocks};
+use super::overlap::Extents;
 use crate::limits::MONITORS;
 
 /// A run of bytes in one block, which it owns.
@@ -33,6 +34,8 @@ const _: () = assert!(BLOCK_BYTES <= u16::MAX as usize);
 pub(crate) struct SideStore {
     /// Ranges that wait behind holes.
     pub(crate) ahead: Assembler,
+    /// The segments that they consist of, as far as the overlap policy needs them.
+    pub(crate) extents: Extents,
     /// Holes that were skipped and may yet be filled, too late.
     pub(crate) skipped: Assembler,
     /// Bytes, ascending and disjoint: unread or retained ones below the next expected byte, waiting ones beyond it.
@@ -79,7 +82,7 @@ impl SideStore {
     }
 
     /// Puts `bytes` in the place of those held from `offset` on, as far as any are held.
-    pub(crate) fn overwrite(&mut self, blocks: &mut Blocks, offset: u64, bytes: &[u8]) {
+    pub(crate) fn overwrite(&self, blocks: &mut Blocks, offset: u64, bytes: &[u8]) {
         self.for_overlap(offset, bytes, |piece, range, new| {
             blocks.bytes_mut(piece.block)[range].copy_from_slice(new);
         });
@@ -212,6 +215,7 @@ impl SideStore {
     fn reset(&mut self, blocks: &mut Blocks) {
         self.release_before(blocks, u64::MAX);
         self.ahead.clear();
+        self.extents.clear();
         self.skipped.clear();
         self.laggards = 0;
         self.lost = [0; MONITORS];

@@ -78,8 +78,14 @@ pub struct PacketFilter {
 
 impl PacketFilter {
     fn passes(&self, frame: &Frame<'_>) -> bool {
-        let program = self.programs.iter().find(|(link, _)| *link == frame.link);
-        program.is_some_and(|(_, filter)| filter.matches(frame.bytes, frame.wire_len))
+        self.judge(frame) == Some(true)
+    }
+
+    /// Whether a frame passes; `None` where there is no program for its link type.
+    #[inline]
+    pub fn judge(&self, frame: &Frame<'_>) -> Option<bool> {
+        let (_, filter) = self.programs.iter().find(|(link, _)| *link == frame.link)?;
+        Some(filter.matches(frame.bytes, frame.wire_len))
     }
 }
 
@@ -103,6 +109,17 @@ pub struct Parsed {
     pub refused: ArrayVec<Refused, BURST_MAX>,
     /// Frames with fragments that wait for others: frame `i` has bit `i`.
     pub absorbed: u64,
+}
+
+impl Parsed {
+    /// The buffer that the offsets in `packet`, one of `packets`, count in.
+    #[inline]
+    pub fn bytes_of<'a, B: Batch>(&'a self, packet: &Packet, batch: &'a B) -> &'a [u8] {
+        match packet.buffer {
+            Buffer::Frame(index) => batch.frame(usize::from(index)).bytes,
+            Buffer::Datagram { datagram, .. } => &self.datagrams[usize::from(datagram)],
+        }
+    }
 }
 
 /// A frame that yielded no packet.

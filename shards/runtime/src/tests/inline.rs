@@ -9,7 +9,7 @@ use super::support::*;
 use crate::{Report, WireCounters, WireRules, start};
 
 /// Runs an inline port per script until all of it has been received, then stops.
-fn run(plan: crate::Plan<Script>, frames: usize) -> Report {
+pub(super) fn run(plan: crate::Plan<Script>, frames: usize) -> Report {
     let running = start(plan).unwrap();
     let received = || {
         let snapshots = running.snapshots();
@@ -25,7 +25,7 @@ fn run(plan: crate::Plan<Script>, frames: usize) -> Report {
     report
 }
 
-fn wire_counters(report: &Report) -> WireCounters {
+pub(super) fn wire_counters(report: &Report) -> WireCounters {
     let mut all = WireCounters::default();
     for shard in &report.shards {
         all += shard.snapshot.wire;

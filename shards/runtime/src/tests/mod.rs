@@ -5,5 +5,6 @@ mod containment;
 mod handover;
 mod inline;
 mod lifecycle;
+mod raw;
 mod support;
 mod timers;

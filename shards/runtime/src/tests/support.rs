@@ -59,7 +59,7 @@ pub(super) fn frame(sent: Sent) -> Vec<u8> {
     frame
 }
 
-fn sent(payload: &[u8]) -> Sent {
+pub(super) fn sent(payload: &[u8]) -> Sent {
     let word = |at: usize| u32::from_be_bytes(payload[at..at + 4].try_into().unwrap());
     Sent {
         flow: word(0),

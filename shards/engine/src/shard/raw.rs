@@ -1,0 +1,260 @@
+//! Packets apart from flows: raw monitors, which see each packet before any flow does, and orphans, which belong to none.
+
+use mosaic_port::{Batch, Frame};
+
+use super::{Run, Shard};
+use crate::actor::{Host, MonitorId, ShardContext};
+use crate::counters::Drops;
+use crate::event::Verdict;
+use crate::flow::Endpoint;
+use crate::wire::{Encapsulation, Layer, Packet, Parsed};
+
+/// The frames of a burst, by their number in the batch.
+pub trait Frames {
+    /// Frame `index`; `None` where frames are not at hand.
+    fn frame(&self, index: u8) -> Option<Frame<'_>>;
+}
+
+impl<B: Batch> Frames for B {
+    fn frame(&self, index: u8) -> Option<Frame<'_>> {
+        Some(Batch::frame(self, index.into()))
+    }
+}
+
+/// No frame is at hand.
+pub(super) struct NoFrames;
+
+impl Frames for NoFrames {
+    fn frame(&self, _: u8) -> Option<Frame<'_>> {
+        None
+    }
+}
+
+/// A packet of no flow, or seen before any flow sees it; or a frame that holds none.
+#[derive(Clone, Copy, Debug)]
+pub struct RawPacket<'a> {
+    /// The monitor that asked for it.
+    pub monitor: MonitorId,
+    /// The frame it came in, from the link-layer header on, with its link type, interface and time; of a datagram that came
+    /// in fragments, the frame that completed it. `None` only for orphans of a shard that was given no frames
+    /// ([`Shard::handle_burst`]).
+    pub frame: Option<Frame<'a>>,
+    /// The innermost IP packet; `None` where the frame holds none.
+    pub packet: Option<&'a Packet>,
+    /// The buffer that the offsets in `packet` count in: the frame, or the datagram put together from fragments.
+    pub bytes: &'a [u8],
+    /// The layers around the innermost packet, outermost first; none where there is no packet.
+    pub encapsulation: &'a Encapsulation,
+    /// Why there is no packet: one of [`Drops::NAMES`], or `"fragment"` for one that waits for others.
+    pub why: Option<&'static str>,
+}
+
+impl<'a> RawPacket<'a> {
+    /// Source of the innermost packet. The port is 0 where the protocol has none.
+    pub fn source(&self) -> Option<Endpoint> {
+        self.packet
+            .map(|packet| packet.key.source(packet.direction))
+    }
+
+    /// Destination of the innermost packet.
+    pub fn destination(&self) -> Option<Endpoint> {
+        self.packet
+            .map(|packet| packet.key.source(packet.direction.reversed()))
+    }
+
+    /// VLAN identifiers around the innermost packet, outermost first.
+    pub fn vlans(&self) -> impl Iterator<Item = u16> + use<'a> {
+        self.encapsulation
+            .layers
+            .iter()
+            .filter_map(|layer| match layer {
+                Layer::Vlan(id) => Some(*id),
+                _ => None,
+            })
+    }
+
+    /// The innermost IP packet as far as it was captured, from its header on, without what the link layer padded.
+    pub fn ip(&self) -> &'a [u8] {
+        let Some(packet) = self.packet else {
+            return &[];
+        };
+        let ip = self.bytes.get(packet.ip_at as usize..).unwrap_or_default();
+        &ip[..ip.len().min(packet.ip_len as usize)]
+    }
+
+    /// The captured payload of the transport protocol.
+    pub fn payload(&self) -> &'a [u8] {
+        let Some(packet) = self.packet else {
+            return &[];
+        };
+        let start = packet.payload_at as usize;
+        let payload = self.bytes.get(start..).unwrap_or_default();
+        &payload[..payload.len().min(packet.payload_captured as usize)]
+    }
+}
+
+/// What a raw monitor may be shown, before it is known to whom.
+#[derive(Clone, Copy)]
+struct Shown<'a> {
+    frame: Option<Frame<'a>>,
+    packet: Option<&'a Packet>,
+    bytes: &'a [u8],
+    encapsulation: &'a Encapsulation,
+    why: Option<&'static str>,
+}
+
+impl<'a> Shown<'a> {
+    fn to(self, monitor: MonitorId) -> RawPacket<'a> {
+        RawPacket {
+            monitor,
+            frame: self.frame,
+            packet: self.packet,
+            bytes: self.bytes,
+            encapsulation: self.encapsulation,
+            why: self.why,
+        }
+    }
+}
+
+static PLAIN: Encapsulation = Encapsulation {
+    layers: arrayvec::ArrayVec::new_const(),
+};
+
+/// What [`Drops`] calls frames that nobody wants to look at.
+const PACKET_FILTER: &str = "packet_filter";
+
+impl Shard {
+    /// Whether a raw monitor is open: only then [`handle_raw`](Self::handle_raw) does anything.
+    #[inline]
+    pub fn has_raw(&self) -> bool {
+        self.monitors.raw != 0
+    }
+
+    /// Shows what was parsed of `batch` to the raw monitors, frame by frame. To be called before the packets of `parsed` are
+    /// given to [`handle_frames`](Self::handle_frames), whose result then includes the packets dropped here. Returns the
+    /// frames without a packet that are to be dropped: frame `i` has bit `i`.
+    pub fn handle_raw<B: Batch>(&mut self, parsed: &Parsed, batch: &B, host: &mut dyn Host) -> u64 {
+        (self.raw_dropped, self.raw_unseen) = (0, 0);
+        let mut packets = (0..).zip(&parsed.packets).peekable();
+        let mut refused = parsed.refused.iter().peekable();
+        let mut dropped = 0;
+        for (number, index) in (0_u8..).zip(0..batch.len()) {
+            let packet = packets.next_if(|(_, packet)| packet.buffer.frame() == number);
+            let why = if let Some(refused) = refused.next_if(|refused| refused.frame == number) {
+                Drops::NAMES.get(usize::from(refused.reason)).copied()
+            } else if parsed.absorbed >> number & 1 == 1 {
+                Some("fragment")
+            } else {
+                None
+            };
+            // A frame with neither belongs to another shard.
+            if packet.is_none() && why.is_none_or(|why| why == PACKET_FILTER) {
+                continue;
+            }
+            let frame = Batch::frame(batch, index);
+            let mut shown = Shown {
+                frame: Some(frame),
+                packet: packet.map(|(_, packet)| packet),
+                bytes: frame.bytes,
+                encapsulation: &PLAIN,
+                why,
+            };
+            if let Some((i, packet)) = packet {
+                shown.bytes = parsed.bytes_of(packet, batch);
+                shown.encapsulation = &parsed.encapsulations[usize::from(packet.encapsulation)];
+                let verdict = self.show_raw(host, shown);
+                self.raw_dropped |= u64::from(verdict != Verdict::Forward) << i;
+                self.raw_unseen |= u64::from(verdict == Verdict::DropUnseen) << i;
+            } else {
+                let verdict = self.show_raw(host, shown);
+                dropped |= u64::from(verdict != Verdict::Forward) << number;
+            }
+        }
+        dropped
+    }
+
+    /// Shows a packet or frame to the raw monitors that want it; what becomes of it is what the strictest of them says.
+    fn show_raw(&mut self, host: &mut dyn Host, shown: Shown<'_>) -> Verdict {
+        let mut strictest = Verdict::Forward;
+        for slot in self.monitors.chain(self.monitors.raw, None) {
+            // One that was called before may have closed it.
+            let Some(monitor) = self.monitors.get(slot) else {
+                continue;
+            };
+            let wanted = match (shown.packet, monitor.ask.raw) {
+                (Some(_), _) => true,
+                (None, raw) => raw.is_some_and(|raw| raw.every_frame),
+            };
+            let dropped = strictest != Verdict::Forward;
+            if !wanted || dropped && monitor.ask.unless_dropped {
+                continue;
+            }
+            if !passes(&monitor.scope, &shown, &mut self.counters) {
+                continue;
+            }
+            let (actor, packet) = (monitor.actor, shown.to(self.monitors.id(slot)));
+            let mut context = ShardContext { shard: self, actor };
+            let verdict = host.on_raw(actor, &mut context, &packet);
+            if strictest != Verdict::DropUnseen && verdict != Verdict::Forward {
+                strictest = verdict;
+            }
+        }
+        strictest
+    }
+
+    /// Counts a packet that no flow is to see.
+    #[cold]
+    pub(super) fn pass_over(&mut self, packet: &Packet) {
+        self.clock = self.clock.max(packet.clock);
+        self.counters.packets += 1;
+    }
+
+    /// Shows packet `i`, which belongs to no flow, to the monitors that asked for orphans.
+    #[cold]
+    pub(super) fn show_orphan(&mut self, run: &mut Run<'_>, i: usize) {
+        let packet = &run.packets[i];
+        for slot in self.monitors.chain(self.monitors.orphans, None) {
+            let Some(monitor) = self.monitors.get(slot) else {
+                continue;
+            };
+            let Some(scope) = &monitor.ask.orphans else {
+                continue;
+            };
+            if monitor.ask.unless_dropped && run.dropped >> i & 1 == 1 {
+                continue;
+            }
+            let shown = Shown {
+                frame: run.frames.frame(packet.buffer.frame()),
+                packet: Some(packet),
+                bytes: run.bytes[i],
+                encapsulation: &run.encapsulations[usize::from(packet.encapsulation)],
+                why: None,
+            };
+            if !passes(scope, &shown, &mut self.counters) {
+                continue;
+            }
+            let (actor, packet) = (monitor.actor, shown.to(self.monitors.id(slot)));
+            let mut context = ShardContext { shard: self, actor };
+            if run.host.on_orphan(actor, &mut context, &packet) != Verdict::Forward {
+                run.dropped |= 1 << i;
+            }
+        }
+    }
+}
+
+/// Whether what is shown lies within `scope`. What holds no packet passes no filter on packets.
+fn passes(
+    scope: &super::scope::Scope,
+    shown: &Shown<'_>,
+    counters: &mut super::ShardCounters,
+) -> bool {
+    let packet_passes = match (&scope.packet, shown.packet) {
+        (None, _) => true,
+        (Some(filter), Some(packet)) => {
+            let ip = shown.bytes.get(packet.ip_at as usize..);
+            ip.is_some_and(|ip| filter.matches(ip, packet.ip_len))
+        }
+        (Some(_), None) => false,
+    };
+    packet_passes && scope.frame_passes(|| shown.frame, counters)
+}
