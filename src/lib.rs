@@ -75,9 +75,9 @@ pub use mosaic_port as port;
 pub mod prelude {
     pub use mosaic_engine::actor::{
         Actor, Chunks, ClientBy, CloseError, EditError, FlowContext, FlowId, FlowSummary, Fragment,
-        MonitorBuilder, MonitorId, OpenError, PacketEdit, PacketError, PacketView, Part, PeekError,
-        RawPacket, ShardContext, SideSummary, StartError, StreamInfo, SubscribeError, TimerError,
-        TimerId,
+        LastPacket, LastSegment, MonitorBuilder, MonitorId, OpenError, PacketEdit, PacketError,
+        PacketView, Part, PeekError, RawPacket, RoundTrip, ShardContext, SideSummary, StartError,
+        StreamInfo, SubscribeError, TimerError, TimerId,
     };
     pub use mosaic_engine::event::{
         DefineError, EndReason, Event, EventSet, Filter, Hook, RaiseError, RetransmissionKind,

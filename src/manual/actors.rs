@@ -182,8 +182,12 @@
 //!
 //! A [`FlowContext`](crate::prelude::FlowContext) lends one flow: who talks ([`endpoint`](crate::prelude::FlowContext::endpoint)),
 //! how far TCP came ([`state`](crate::prelude::FlowContext::state)), everything that was counted
-//! ([`summary`](crate::prelude::FlowContext::summary)), the bytes ([`peek`](crate::prelude::FlowContext::peek)). An actor that knows
-//! enough of a flow calls [`stop`](crate::prelude::FlowContext::stop) and hears nothing more of it but `on_removed`.
+//! ([`summary`](crate::prelude::FlowContext::summary)), the bytes ([`peek`](crate::prelude::FlowContext::peek)).
+//! [`rtt`](crate::prelude::FlowContext::rtt) tells how long it takes to a side and back, as the handshake showed. Flows of a monitor
+//! that was opened with [`track`](mosaic_engine::actor::MonitorBuilder::track) are measured on, by data and its acknowledgments, and
+//! have facts of the [last packet](crate::prelude::FlowContext::last_packet) of each side; other flows pay nothing for it.
+//!
+//! An actor that knows enough of a flow calls [`stop`](crate::prelude::FlowContext::stop) and hears nothing more of it but `on_removed`.
 //!
 //! `on_packet` answers with a [`Verdict`](crate::prelude::Verdict). Where mosaic stands in a wire ([`live`](super::live)), a
 //! packet goes on its way unless an actor says `Drop` or `DropUnseen`: a drop by one is final, though the others still see the

@@ -5,7 +5,7 @@ use core::net::IpAddr;
 
 use arrayvec::{ArrayString, ArrayVec};
 use mosaic_engine::actor::{ClientBy, FlowSummary, SideSummary};
-use mosaic_engine::event::EndReason;
+use mosaic_engine::event::{EndReason, Side};
 use mosaic_engine::flow::{Endpoint, Proto};
 use mosaic_engine::tcp::State;
 use mosaic_engine::wire::{Encapsulation, LAYERS_MAX, Layer};
@@ -46,6 +46,13 @@ pub struct ConnectionRecord {
     pub state: &'static str,
     /// Whether the three-way handshake was seen to complete.
     pub established: bool,
+    /// Seconds from the SYN to the SYN/ACK: from where the packets were seen to the server and back. Absent where one of them
+    /// was not seen, or sent twice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_rtt: Option<Seconds>,
+    /// Seconds from the SYN/ACK to its acknowledgment: from there to the client and back; as `server_rtt`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_rtt: Option<Seconds>,
     /// Why the flow ended: `"fin"`, `"reset"`, `"timeout"`, `"reopened"` (the same 5-tuple opened again), `"evicted"` (the
     /// flow table was full) or `"source_end"` (the capture ended).
     pub end: &'static str,
@@ -168,6 +175,8 @@ impl ConnectionRecord {
                 exchange_state(flow)
             },
             established: flow.established,
+            server_rtt: rtt(flow, Side::Server),
+            client_rtt: rtt(flow, Side::Client),
             // A flow that leaves the table without a reason can only have been drained.
             end: end_name(flow.end.unwrap_or(EndReason::SourceEnd)),
             history: flow.history,
@@ -189,6 +198,12 @@ impl ConnectionRecord {
             .expect("every key is a string, and a Vec takes every byte");
         out.push(b'\n');
     }
+}
+
+fn rtt(flow: &FlowSummary, side: Side) -> Option<Seconds> {
+    let round_trip = flow.round_trips[side as usize]?;
+    let nanos = u64::try_from(round_trip.as_nanos()).ok()?;
+    Some(Seconds { nanos })
 }
 
 impl From<Endpoint> for EndpointRecord {

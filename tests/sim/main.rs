@@ -9,6 +9,7 @@ mod model;
 mod reader;
 mod replay;
 mod rewriting;
+mod rtt;
 mod shards;
 
 use std::ops::Range;

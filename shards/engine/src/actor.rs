@@ -296,3 +296,4 @@ pub use crate::shard::monitors::MonitorBuilder;
 pub use crate::shard::scope::RawBuilder;
 pub use crate::shard::subscribe::{MonitorContext, SubscribeError};
 pub use crate::shard::timers::{TimerError, TimerId};
+pub use crate::shard::track::{LastPacket, LastSegment, RoundTrip};

@@ -26,6 +26,7 @@ fn flow(proto: Proto) -> FlowSummary {
         client_by: ClientBy::Syn,
         first: Timestamp::from_nanos(1_700_000_000_000_000_001),
         last: Timestamp::from_nanos(1_700_000_001_500_000_001),
+        round_trips: [None; 2],
         sides: [SideSummary::default(); 2],
         established: false,
         end: None,

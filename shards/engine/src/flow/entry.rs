@@ -193,6 +193,8 @@ const HISTORY_MAX: usize = 18;
 pub(crate) struct Cold {
     pub(crate) first: Timestamp,
     pub(crate) generation: u32,
+    /// Round trips from here to each side that the handshake showed, 0 where unknown; see `shard::track`.
+    pub(crate) round_trips: [u32; 2],
     /// Index of the layers around its first packet.
     pub(crate) encapsulation: u16,
     /// Monitors that were attached when the flow began; they hear of its removal whatever they stopped meanwhile.
@@ -295,6 +297,7 @@ impl Cold {
             bounds: 0,
             attached: 0,
             overlaps: 0,
+            round_trips: [0; 2],
             history: [0; HISTORY_MAX],
             ended: false,
             halves: [ColdHalf::default(), ColdHalf::default()],

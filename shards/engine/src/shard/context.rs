@@ -10,6 +10,7 @@ use super::commands::Commands;
 use super::edited::{EDITED_AT, Editing};
 use super::monitors::Monitors;
 use super::timers::{TimerError, TimerId, Timers};
+use super::track::{self, Tracks};
 use super::{Run, Shard};
 use crate::actor::{ActorId, CloseError, Host, MonitorId};
 use crate::event::{EndReason, Hook, Side};
@@ -121,6 +122,9 @@ pub struct FlowSummary {
     pub first: Timestamp,
     /// Time of the last packet.
     pub last: Timestamp,
+    /// From where the packets were seen to each side and back, as the handshake showed; indexed by [`Side`]. `None` where
+    /// it was not seen, or a part of it was sent twice.
+    pub round_trips: [Option<Duration>; 2],
     /// Counts, indexed by [`Side`].
     pub sides: [SideSummary; 2],
     /// Whether the three-way handshake was seen to complete, or the flow was picked up midstream.
@@ -208,6 +212,8 @@ pub struct FlowContext<'a> {
     readers: [u16; 2],
     pub(super) monitors: &'a mut Monitors,
     timers: &'a mut Timers,
+    /// `None` where nobody asked for facts of this flow's packets.
+    tracks: Option<&'a Tracks>,
     /// The shard's clock.
     clock: Timestamp,
     /// The packet at a hook.
@@ -238,6 +244,7 @@ impl Shard {
         let hand = run.at_hand.filter(|_| hook != Hook::End);
         let hand = hand.map(|(i, sender)| (i, sender, hook));
         let (arena, at_hand, desk) = run.changes.open(run.packets, run.bytes, hand);
+        let tracked = self.monitors.set(hot.set).tracked;
         let context = FlowContext {
             arena,
             at_hand,
@@ -256,6 +263,7 @@ impl Shard {
             monitor,
             monitors: &mut self.monitors,
             timers: &mut self.timers,
+            tracks: tracked.then_some(&self.tracks),
             clock: self.clock,
             commands: Commands::default(),
         };
@@ -442,6 +450,16 @@ impl FlowContext<'_> {
         }
     }
 
+    /// What is known of the packets of tracked flows, if this is one.
+    pub(super) fn tracks_of_flow(&self) -> Option<&Tracks> {
+        self.tracks
+    }
+
+    /// The round trip to a side that the handshake showed.
+    pub(super) fn handshake(&self, side: Side) -> Option<Duration> {
+        track::of_handshake(self.cold, side)
+    }
+
     /// Next byte of a side expected in order.
     pub(super) fn expected(&self, side: Side) -> u64 {
         self.hot.half(side).next
@@ -556,6 +574,7 @@ pub(super) fn summary(
         client_by: cold.client_by,
         first: cold.first,
         last: hot.last,
+        round_trips: Side::BOTH.map(|side| track::of_handshake(cold, side)),
         sides: Side::BOTH.map(|side| side_summary(hot, cold, side)),
         established: hot.flags.contains(Flags::ESTABLISHED),
         end: cold.end,

@@ -154,6 +154,9 @@ impl Shard {
         let mask = cold.attached;
         let number = self.table.insert(hash, hot, cold);
         self.table.hot_mut(number).set = set;
+        if self.monitors.set(set).tracked {
+            self.tracks.begin(number);
+        }
         self.classes.insert(class as usize, number);
         self.watch(number, packet.clock, self.timeout_ns(class));
         self.counters.flows_started += 1;

@@ -28,6 +28,7 @@ pub mod subscribe;
 mod tests;
 pub mod timers;
 mod timestamps;
+pub mod track;
 mod unwatched;
 
 use alloc::boxed::Box;
@@ -164,6 +165,7 @@ pub struct Shard {
     /// Flows by how little they are worth, for the day the table is full.
     classes: Classes,
     timers: timers::Timers,
+    tracks: track::Tracks,
     stores: Stores,
     burst: Burst,
     /// Layers around flows, interned; the empty ones first.
@@ -310,6 +312,7 @@ impl Shard {
             wheel,
             classes,
             timers: timers::Timers::default(),
+            tracks: track::Tracks::new(config.flows_max),
             stores: Stores::new(config.buffered_bytes_max),
             burst: Burst::default(),
             encapsulations: alloc::vec![Encapsulation::default()],
@@ -636,7 +639,11 @@ impl Shard {
     fn handle_datagram(&mut self, run: &mut Run<'_>, i: usize, number: u32, side: Side) {
         self.table.hot_mut(number).half_mut(side).next += u64::from(run.packets[i].payload_len);
         let set = self.monitors.set(self.table.hot(number).set);
-        if set.hooked || self.burst.has_pending() {
+        let hooked = set.hooked;
+        if set.tracked {
+            self.track(number, side, &run.packets[i], run.bytes[i]);
+        }
+        if hooked || self.burst.has_pending() {
             let slot = self.activate(number, run.packets[i].timestamp);
             run.at_hand = Some((i, side));
             self.hook(run, slot, Hook::Send);

@@ -179,6 +179,7 @@ impl Monitors {
         };
         self.put_last(slot);
         self.sets.set_retain(slot, monitor.retain);
+        self.sets.set_track(slot, monitor.ask.track);
         self.sets.wishes_changed();
         self.raw |= u16::from(monitor.ask.is_raw()) << slot;
         self.orphans |= u16::from(monitor.ask.orphans.is_some()) << slot;
@@ -502,6 +503,13 @@ impl<'a> MonitorBuilder<'a> {
         let shift = 4 * side as u8;
         let others = self.monitor.ask.overlaps & !(0xf << shift);
         self.monitor.ask.overlaps = others | OverlapPolicy::nibble(Some(policy)) << shift;
+        self
+    }
+
+    /// Keeps facts of the last packet of each side ([`last_packet`](crate::actor::FlowContext::last_packet)) and measures round
+    /// trips ([`rtt`](crate::actor::FlowContext::rtt)) as long as a flow lasts. Other flows pay nothing for it.
+    pub fn track(mut self) -> Self {
+        self.monitor.ask.track = true;
         self
     }
 

@@ -52,6 +52,8 @@ pub(crate) struct Ask {
     pub(crate) orphans: Option<Scope>,
     /// Overlap policies, a nibble a side.
     pub(crate) overlaps: u8,
+    /// Facts of packets, and round trips.
+    pub(crate) track: bool,
     /// No packet that was dropped before.
     pub(crate) unless_dropped: bool,
 }
@@ -127,6 +129,7 @@ impl<'a> RawBuilder<'a> {
                 raw: Some(self.raw),
                 orphans: None,
                 overlaps: 0,
+                track: false,
                 unless_dropped: self.unless_dropped,
             },
             wishes: Wishes::default(),

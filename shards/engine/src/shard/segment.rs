@@ -111,7 +111,7 @@ impl Shard {
         }
         let hot = self.table.hot(number);
         let set = self.monitors.set(hot.set);
-        let hooked = set.hooked;
+        let (hooked, tracked) = (set.hooked, set.tracked);
         let active = hooked || segment.len > 0 && set.mask != 0;
         let slot = if active {
             self.activate(number, packet.timestamp)
@@ -119,6 +119,9 @@ impl Shard {
             0
         };
         if hooked {
+            if tracked {
+                self.track(number, side, packet, run.bytes[i]);
+            }
             let mark = run.changes.mark(i);
             run.at_hand = Some((i, side));
             self.hook(run, slot, Hook::Send);
@@ -206,6 +209,10 @@ impl Shard {
         let side = self.table.hot(number).side_of(packet.direction);
 
         self.learn(number, side, &segment, &options);
+        self.time_handshake(number, side, packet);
+        if self.monitors.set(self.table.hot(number).set).tracked {
+            self.track(number, side, packet, run.bytes[i]);
+        }
         let rare = self.table.cold_mut(number).half_mut(side);
         rare.payload_adjust = rare.payload_adjust.wrapping_add(u64::from(segment.len));
         let judged = self.judge(number, side, &segment, &options);
@@ -320,6 +327,7 @@ impl Shard {
             if let Some(place) = self.specials.get(number).and_then(|special| special.edited) {
                 self.edited.swap_sides(place);
             }
+            self.tracks.swap_sides(number);
             if let Ok(set) = self.monitors.after(hot.set, Change::Swap) {
                 self.monitors.give(core::mem::replace(&mut hot.set, set));
             }

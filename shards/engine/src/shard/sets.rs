@@ -141,7 +141,9 @@ pub(crate) struct Set {
     pub(crate) readers: [u16; 2],
     /// Events any of them asks for, by hook, also as the base of user-defined ones.
     pub(crate) events: [EventSet; 3],
-    /// Whether packets are asked for at any hook.
+    /// Whether any of them asks for facts of packets and round trips.
+    pub(crate) tracked: bool,
+    /// Whether packets are asked for at any hook, or `tracked`.
     pub(crate) hooked: bool,
     /// Whether user-defined events look at new bytes of a side.
     looks: [bool; 2],
@@ -228,6 +230,8 @@ pub(crate) struct Sets {
     memo: Vec<Step>,
     /// Bytes each monitor has kept of a side.
     retain: [u32; MONITORS],
+    /// Monitors that ask for facts of packets, a bit each.
+    track: u16,
     /// User-defined events in all plans.
     planned: usize,
     scratch: Content,
@@ -243,6 +247,7 @@ impl Sets {
             index: BTreeMap::new(),
             memo: alloc::vec![Step::default(); MEMO],
             retain: [0; MONITORS],
+            track: 0,
             planned: 0,
             scratch: Content::default(),
         };
@@ -399,6 +404,11 @@ impl Sets {
         self.retain[usize::from(monitor)] = bytes;
     }
 
+    /// Notes whether a monitor asks for facts of packets.
+    pub(crate) fn set_track(&mut self, monitor: u8, wanted: bool) {
+        self.track = self.track & !(1 << monitor) | u16::from(wanted) << monitor;
+    }
+
     /// A monitor is closed: no set shows it anything from now on.
     pub(crate) fn close(&mut self, monitor: u8) {
         self.wishes_changed();
@@ -537,7 +547,8 @@ impl Sets {
                 set.retain[side] = set.retain[side].max(self.retain[at]);
             }
         }
-        set.hooked = (set.events[0] | set.events[1]).contains(EventSet::PACKET_IN);
+        set.tracked = *mask & self.track != 0;
+        set.hooked = set.tracked || (set.events[0] | set.events[1]).contains(EventSet::PACKET_IN);
         self.sets[id] = set;
     }
 }

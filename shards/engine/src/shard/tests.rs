@@ -18,5 +18,6 @@ mod streams;
 mod subscribing;
 mod timers;
 mod trace;
+mod track;
 mod unwatched;
 mod user_events;

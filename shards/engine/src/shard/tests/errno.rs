@@ -15,7 +15,7 @@ use crate::shard::ShardConfig;
 use crate::wire::{Packet, Transport};
 
 /// Calls what a test has at each packet, at `Receive`, and at the end of each burst with new data.
-struct Ask<F>(F);
+pub(super) struct Ask<F>(pub(super) F);
 
 impl<F: FnMut(&mut FlowContext<'_>)> Host for Ask<F> {
     fn on_packet(

@@ -1,5 +1,6 @@
 //! Raw monitors, orphans, filters on frames, and who sees what was dropped: from frames to callbacks.
 
+use alloc::sync::Arc;
 use std::format;
 use std::string::String;
 use std::vec;
@@ -662,4 +663,20 @@ fn what_a_raw_monitor_drops_unseen_no_flow_sees() {
     // It is of that burst only.
     bench.notes.hides.clear();
     assert_eq!(bench.burst(&frames[..1]).0.len(), 3);
+}
+
+#[test]
+fn what_the_port_refuses_to_look_at_is_not_shown() {
+    let mut bench = Bench::new();
+    let monitor = bench.actor(0).monitor_raw(None).every_frame().open();
+    monitor.unwrap();
+    bench.ingress = Ingress::new(WireConfig {
+        checksums: Checksums::Ignore,
+        packet_filter: Some(Arc::new(PacketFilter {
+            programs: vec![(LinkType::ETHERNET, half_is(12, 0x0806))],
+        })),
+        ..WireConfig::default()
+    });
+    let (log, _) = bench.burst(&[tcp(&[], 80, "S"), arp()]);
+    assert_eq!(log, ["raw 0 not_ip [] (42, 1, 3) 0 0"]);
 }
