@@ -8,6 +8,7 @@ mod accounting;
 #[path = "../wires/built.rs"]
 mod built;
 mod firewall;
+mod http_rewrite;
 mod ids;
 mod synthetic;
 mod viewers;

@@ -42,16 +42,37 @@ impl Crowd {
     /// and none may stand still for 30 seconds.
     #[track_caller]
     pub(crate) fn ask(&self, lab: &Lab, from: &Namespace, host: &str, count: usize) {
-        let mut left = count;
+        self.ask_with(lab, from, host, count, &["-H", "Connection: close"]);
+    }
+
+    /// The same with other arguments for curl, which uses connections again unless they say otherwise. Gives what it printed.
+    #[track_caller]
+    pub(crate) fn ask_with(
+        &self,
+        lab: &Lab,
+        from: &Namespace,
+        host: &str,
+        count: usize,
+        arguments: &[&str],
+    ) -> String {
+        let (mut left, mut printed) = (count, String::new());
         while left > 0 {
             let each = left.min(REQUESTS_EACH);
-            self.ask_some(lab, from, host, each / FILES);
+            printed += &self.ask_some(lab, from, host, each / FILES, arguments);
             left -= each;
         }
+        printed
     }
 
     #[track_caller]
-    fn ask_some(&self, lab: &Lab, from: &Namespace, host: &str, each: usize) {
+    fn ask_some(
+        &self,
+        lab: &Lab,
+        from: &Namespace,
+        host: &str,
+        each: usize,
+        arguments: &[&str],
+    ) -> String {
         let folder = tempfile::tempdir_in(lab.folder()).unwrap();
         let url = format!("http://{host}/f/[0-{}]?[1-{each}]", FILES - 1);
         let got = folder.path().join("#1-#2");
@@ -72,8 +93,8 @@ impl Crowd {
             "--parallel-max",
             AT_ONCE,
         ];
-        let what = ["-H", "Connection: close", "-o", got.to_str().unwrap(), &url];
-        from.run(&[&curl[..], &patience, &what].concat());
+        let what = ["-o", got.to_str().unwrap(), &url];
+        let printed = from.run(&[&curl[..], &patience, arguments, &what].concat());
         for (file, bytes) in self.files.iter().enumerate() {
             for request in 1..=each {
                 let got = fs::read(folder.path().join(format!("{file}-{request}"))).unwrap();
@@ -84,6 +105,7 @@ impl Crowd {
                 );
             }
         }
+        printed
     }
 }
 

@@ -30,6 +30,7 @@ mod lab;
 mod load;
 mod mosaic;
 mod namespace;
+mod rewrite;
 mod rules;
 mod soak;
 mod traffic;

@@ -207,7 +207,7 @@ impl Changes {
     #[inline]
     pub(super) fn packet<'a>(&'a self, packets: &'a [Packet], i: usize) -> &'a Packet {
         self.version(i)
-            .map_or(&packets[i], |version| &version.packet)
+            .map_or_else(|| &packets[i], |version| &version.packet)
     }
 
     /// Its buffer as it is now.

@@ -161,7 +161,7 @@ impl Shard {
         self.watch(number, packet.clock, self.timeout_ns(class));
         self.counters.flows_started += 1;
         if matches!(packet.transport, Transport::Tcp { .. }) && self.monitors.edits(mask) {
-            let place = self.edited.take();
+            let place = self.edited.take(self.config.flows_max);
             self.make_special(number, |special| special.edited = Some(place));
         }
         if mask == 0 {

@@ -9,6 +9,7 @@ mod errno;
 mod facts;
 mod fixture;
 mod handshake;
+mod lengths;
 mod life;
 mod overlap;
 mod raw;

@@ -96,6 +96,12 @@ impl FlowContext<'_> {
         if !editing.resizable && len != bytes.len() {
             return Err(EditError::Layout);
         }
+        if len == bytes.len() {
+            if len > editing.room {
+                return Err(EditError::TooManyEdits);
+            }
+            return self.edit()?.overwrite_payload(at, bytes);
+        }
         let new = payload - len + bytes.len();
         if packet.ip_len as usize - payload + new > frames::PACKET_MAX {
             return Err(EditError::TooLong);

@@ -78,8 +78,12 @@ impl Default for EditedFlows {
 }
 
 impl EditedFlows {
-    /// A place for a flow.
-    pub(super) fn take(&mut self) -> u32 {
+    /// A place for a flow, of at most so many.
+    pub(super) fn take(&mut self, flows_max: usize) -> u32 {
+        if self.list.capacity() == 0 {
+            // Reserved, not touched: no flow waits while all of them are moved.
+            self.list.reserve_exact(flows_max);
+        }
         self.free.pop().unwrap_or_else(|| {
             self.list.push(EditedFlow::default());
             u32::try_from(self.list.len() - 1).unwrap_or(u32::MAX)
@@ -197,6 +201,12 @@ impl Shard {
 
     fn edited_side(&mut self, place: u32, side: Side) -> &mut EditedSide {
         &mut self.edited.list[place as usize].sides[side as usize]
+    }
+
+    /// Bytes of memory in use for segments that wait.
+    #[cfg(test)]
+    pub(super) fn held_bytes(&self) -> usize {
+        self.edited.blocks.used_bytes()
     }
 
     /// A segment of an edited flow.
@@ -480,7 +490,15 @@ impl Shard {
         if is_plain && !stray {
             return write_seq(run, i, seq, urgent);
         }
-        if !span.whole || !frames::is_resizable(run.packet(i), run.changes.bytes(run.bytes, i)) {
+        if !span.whole {
+            return false;
+        }
+        if !stray && len == span.len as usize {
+            // As long as before: whatever is around it stays right.
+            let parts = rewrite.parts(span.start, span.end);
+            return write_seq(run, i, seq, urgent) && overwrite(run, i, parts);
+        }
+        if !frames::is_resizable(run.packet(i), run.changes.bytes(run.bytes, i)) {
             return false;
         }
         let len = if stray { 0 } else { len };
@@ -579,6 +597,22 @@ fn write_header(
     write(packet, bytes, &sums);
     super::edit::refresh(packet, bytes);
     true
+}
+
+/// Puts inserted bytes in the place of the payload of packet `i`, as many as there are.
+fn overwrite(run: &mut Run<'_>, i: usize, parts: crate::tcp::rewrite::Parts<'_>) -> bool {
+    write_header(run, i, |packet, bytes, sums| {
+        let mut at = packet.payload_at as usize;
+        for part in parts {
+            match part {
+                Part::Inserted(inserted) => {
+                    sums.write(bytes, at, inserted);
+                    at += inserted.len();
+                }
+                Part::Original(from, to) => at += usize::try_from(to - from).unwrap_or(0),
+            }
+        }
+    })
 }
 
 /// Writes the edited bytes of a segment whose original ones begin at position `start`.

@@ -75,16 +75,25 @@ impl Middle {
     }
 
     pub(super) fn with(config: ShardConfig, acts: Vec<Act>) -> Self {
+        Self::made(config, acts, false)
+    }
+
+    /// With actors that may change lengths.
+    pub(super) fn editing(config: ShardConfig, acts: Vec<Act>) -> Self {
+        Self::made(config, acts, true)
+    }
+
+    fn made(config: ShardConfig, acts: Vec<Act>, edits: bool) -> Self {
         let mut shard = Shard::new(config);
         for actor in (0..).take(acts.len()).map(ActorId) {
             let mut context = shard.start_actor(actor);
-            context
+            let monitor = context
                 .monitor_stream(None)
                 .packets(Hook::Send)
                 .packets(Hook::Receive)
-                .on(Hook::End, EventSet::all())
-                .open()
-                .unwrap();
+                .on(Hook::End, EventSet::all());
+            let monitor = if edits { monitor.edits() } else { monitor };
+            monitor.open().unwrap();
         }
         shard.set_inline(true);
         Self {
