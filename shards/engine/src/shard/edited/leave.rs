@@ -28,7 +28,7 @@ impl Shard {
         span: &Span,
         passing: Passing,
     ) {
-        let goes_on = run.dropped >> i & 1 == 0 && passing != Passing::Left;
+        let goes_on = run.changes.inline && run.dropped >> i & 1 == 0 && passing != Passing::Left;
         if span.is(TcpFlags::ACK) && !span.is(TcpFlags::SYN) {
             let other = span.side.other();
             if goes_on && !self.translate_ack(run, i, (number, place), span) {

@@ -271,12 +271,19 @@ impl Shard {
         }
         let start = edited.stream.position(data_seq);
         let fin = i64::from(flags.contains(TcpFlags::FIN));
+        // Who sent what was captured got original numbers, since nothing was edited on its way.
+        let other = &self.edited.list[place as usize].sides[side.other() as usize];
+        let ack = if run.changes.inline || !other.started {
+            Seq(ack)
+        } else {
+            other.stream.seq(Seq(ack))
+        };
         let is_frame = matches!(packet.buffer, crate::wire::Buffer::Frame(_));
         Some(Span {
             side,
             flags,
             seq: Seq(seq),
-            ack: Seq(ack),
+            ack,
             window,
             start,
             end: start + i64::from(packet.payload_len) + fin,
@@ -444,6 +451,9 @@ impl Shard {
             self.counters.edits_no_room += 1;
             return;
         }
+        if !run.changes.inline {
+            write_ack(run, i, span);
+        }
         run.editing = self.editing(run, i, place, span);
         self.handle_careful(run, i, number);
         run.editing = None;
@@ -577,6 +587,18 @@ fn write_seq(run: &mut Run<'_>, i: usize, seq: Seq, urgent: Option<u16>) -> bool
             sums.write(bytes, transport + 18, &urgent.to_be_bytes());
         }
     })
+}
+
+/// Lets packet `i` have its acknowledgment in edited numbers.
+fn write_ack(run: &mut Run<'_>, i: usize, span: &Span) {
+    let is_other =
+        matches!(run.packet(i).transport, Transport::Tcp { ack, .. } if ack != span.ack.0);
+    if span.is(TcpFlags::ACK) && is_other {
+        write_header(run, i, |packet, bytes, sums| {
+            let at = packet.transport_at as usize + 8;
+            sums.write(bytes, at, &span.ack.0.to_be_bytes());
+        });
+    }
 }
 
 /// Writes to the headers of a copy of packet `i`. False where there is no room for one, or its checksums cannot be told.

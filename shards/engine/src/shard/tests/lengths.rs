@@ -197,6 +197,37 @@ fn captures_have_holes() {
     }
 }
 
+/// In a capture the ends count what was really sent.
+#[test]
+fn captures_acknowledge_original_bytes() {
+    for act in [grow(), Box::new(cut_dashes)] {
+        let mut middle = editing(vec![act]);
+        middle.shard.set_inline(false);
+        middle.pass(&tcp4(CLIENT, ACK, (1, 1), b"ab--cd"));
+        middle.pass(&tcp4(SERVER, ACK, (1, 7), b""));
+        middle.pass(&tcp4(CLIENT, ACK, (7, 1), b"e-f"));
+        middle.pass(&tcp4(SERVER, ACK, (1, 10), b""));
+        middle.pass(&tcp4(CLIENT, ACK | FIN, (10, 1), b""));
+        let stream = core::str::from_utf8(&middle.host.streams[0]).unwrap();
+        assert!(["ab+++-cde+++f", "abcdef"].contains(&stream), "{stream}");
+        assert_eq!(middle.shard.counters().held, 0);
+        let half = middle.shard.counters();
+        assert_eq!((half.gaps, half.invalid_segments), (0, 0));
+    }
+}
+
+/// Takes every `-` of what is new out.
+fn cut_dashes(flow: &mut FlowContext<'_>, packet: &PacketView<'_>, hook: Hook) -> Verdict {
+    if let (Hook::Send, Some(from)) = (hook, flow.fresh_from()) {
+        let fresh = &packet.payload()[from..];
+        let kept: Vec<u8> = fresh.iter().copied().filter(|byte| *byte != b'-').collect();
+        if kept.len() < fresh.len() {
+            flow.replace_payload(from, fresh.len(), &kept).unwrap();
+        }
+    }
+    Verdict::Forward
+}
+
 #[test]
 fn a_side_may_do_without_its_order() {
     let off: Act = Box::new(|flow, _, _| {
