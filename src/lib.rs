@@ -75,9 +75,10 @@ pub use mosaic_port as port;
 pub mod prelude {
     pub use mosaic_engine::actor::{
         Actor, Chunks, ClientBy, CloseError, EditError, FlowContext, FlowId, FlowSummary, Fragment,
-        LastPacket, LastSegment, MonitorBuilder, MonitorId, OpenError, PacketEdit, PacketError,
-        PacketView, Part, PeekError, RawPacket, RoundTrip, ShardContext, SideSummary, StartError,
-        StreamInfo, SubscribeError, TimerError, TimerId,
+        Hardware, InjectError, LastPacket, LastSegment, MonitorBuilder, MonitorId, OpenError,
+        PacketEdit, PacketError, PacketView, Part, PeekError, RawPacket, RoundTrip, Segment,
+        ShardContext, SideSummary, StartError, StreamInfo, SubscribeError, TimerError, TimerId,
+        TranslateError, Translation,
     };
     pub use mosaic_engine::event::{
         DefineError, EndReason, Event, EventSet, Filter, Hook, RaiseError, RetransmissionKind,
@@ -86,7 +87,7 @@ pub mod prelude {
     pub use mosaic_engine::flow::{Endpoint, FlowKey, Proto};
     pub use mosaic_engine::shard::{OverlapPolicy, Profile};
     pub use mosaic_engine::tcp::State;
-    pub use mosaic_engine::wire::{Checksums, Encapsulation, KeyDomain, Layer};
+    pub use mosaic_engine::wire::{Checksums, Encapsulation, KeyDomain, Layer, TcpFlags};
     pub use mosaic_port::Timestamp;
 
     pub use crate::{Builder, Runtime};

@@ -293,6 +293,48 @@
 //! fragments and in tunnels keep their lengths; a segment in fragments is dropped once its stream has moved. At `Receive`
 //! lengths stay what they are.
 //!
+//! # Translating, resetting, answering
+//!
+//! A NAT or a load balancer does not edit packet by packet: on the opening packet, at `Send`, it calls
+//! [`translate`](crate::prelude::FlowContext::translate), and from then on every packet of the flow leaves with other addresses and
+//! ports, in both directions; what comes back to the translated addresses is found to be of the same flow. Packets that come back
+//! must belong to the same shard, which depends on the addresses and ports: [`shard_of`](crate::prelude::FlowContext::shard_of) says
+//! which one it is, so that a source NAT tries ports until one fits.
+//!
+//! [`reset`](crate::prelude::FlowContext::reset) ends a connection at both ends, by RSTs that kernels believe;
+//! [`answer`](crate::prelude::FlowContext::answer) sends the client a page of your own and takes the server out of it;
+//! [`inject`](crate::prelude::FlowContext::inject) sends any segment, [`inject_packet`](crate::prelude::FlowContext::inject_packet) any IP
+//! packet. All of them need a packet of the flow in the burst, whose Ethernet header and VLAN tags they take over, and a wire: a
+//! capture or a tap is an error ([`NotInline`](crate::prelude::InjectError::NotInline)), and so are flows within tunnels.
+//!
+//! ```
+//! use mosaic::prelude::*;
+//!
+//! /// Shows a page instead of every site.
+//! struct Closed;
+//!
+//! impl Actor for Closed {
+//!     type Flow = ();
+//!
+//!     fn start(&mut self, shard: &mut ShardContext<'_>) -> Result<(), StartError> {
+//!         let web = mosaic::filter::flows("tcp port 80")?;
+//!         shard.monitor_stream(Some(web)).packets(Hook::Receive).open()?;
+//!         Ok(())
+//!     }
+//!
+//!     fn on_packet(&mut self, (): &mut (), flow: &mut FlowContext<'_>, packet: &PacketView<'_>, _: Hook) -> Verdict {
+//!         if packet.sender == Side::Client && packet.payload().starts_with(b"GET ") {
+//!             let page = b"HTTP/1.1 503 Closed\r\nContent-Length: 7\r\nConnection: close\r\n\r\nClosed\n";
+//!             return match flow.answer(page) {
+//!                 Ok(()) => Verdict::Drop,
+//!                 Err(_) => Verdict::Forward,
+//!             };
+//!         }
+//!         Verdict::Forward
+//!     }
+//! }
+//! ```
+//!
 //! # Bounds
 //!
 //! A burst has room for a bounded number of changes ([`EditError::NoRoom`](crate::prelude::EditError::NoRoom)), and packets that

@@ -306,6 +306,11 @@ pub const METRICS: &[Metric] = &[
         |s| s.counters.ip_bytes,
     )
     .bytes(),
+    counter(
+        "mosaic_untranslated_packets_total",
+        "Packets dropped because they could not be translated.",
+        |s| s.counters.untranslated,
+    ),
     // Streams.
     counter(
         "mosaic_payload_bytes_total",
@@ -583,6 +588,7 @@ mod tests {
             edits_answered: n(),
             edits_pushed: n(),
             unknown_links: n(),
+            untranslated: n(),
         };
         let port = PortFigures {
             name: "left".into(),

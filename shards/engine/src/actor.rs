@@ -292,8 +292,10 @@ impl<'a> ShardContext<'a> {
 
 pub use crate::shard::edit::{EditError, PacketEdit, Part};
 pub use crate::shard::facts::{Fragment, StreamInfo};
+pub use crate::shard::inject::{InjectError, Segment};
 pub use crate::shard::monitors::MonitorBuilder;
 pub use crate::shard::scope::RawBuilder;
 pub use crate::shard::subscribe::{MonitorContext, SubscribeError};
 pub use crate::shard::timers::{TimerError, TimerId};
 pub use crate::shard::track::{LastPacket, LastSegment, RoundTrip};
+pub use crate::shard::translate::{Hardware, TranslateError, Translation};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use mosaic_engine::actor::Actor;
 use mosaic_engine::event::Verdict;
+use mosaic_engine::flow::rss::Owners;
 use mosaic_engine::shard::ShardConfig;
 use mosaic_engine::wire::WireConfig;
 use mosaic_port::PortFactory;
@@ -27,7 +28,7 @@ pub struct Plan<F: PortFactory> {
     /// How frames become packets. `fragments_max` is a total: it is divided over the ports.
     pub wire: WireConfig,
     /// How flows are tracked. `flows_max` and `buffered_bytes_max` are totals: they are divided over the shards, and
-    /// `shard` is set. Bounds of one side hold as they are.
+    /// `shard` and `owners` are set. Bounds of one side hold as they are.
     pub shard: ShardConfig,
     /// The actors of every shard; an actor's number is its place here. At most 256.
     pub actors: Vec<ActorSpec>,
@@ -111,6 +112,7 @@ impl<F: PortFactory> Plan<F> {
             shard,
             flows_max: part(self.shard.flows_max),
             buffered_bytes_max: part(self.shard.buffered_bytes_max),
+            owners: Owners::new(self.shards),
             ..self.shard.clone()
         }
     }

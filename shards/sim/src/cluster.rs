@@ -79,6 +79,7 @@ impl Cluster {
         let shard = |shard| {
             Shard::new(ShardConfig {
                 shard,
+                owners: Owners::new(shards),
                 ..config.clone()
             })
         };

@@ -1,5 +1,6 @@
 //! Flows: who talks to whom, and where their state lives.
 
+pub(crate) mod alias;
 pub(crate) mod classes;
 pub(crate) mod entry;
 mod key;

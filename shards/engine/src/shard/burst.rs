@@ -48,6 +48,8 @@ pub(super) struct Active {
     pub(super) beginning: [u16; 2],
     first_event: u16,
     last_event: u16,
+    /// Its last packet in the burst, and who sent that.
+    pub(super) packet: Option<(u8, Side)>,
     pub(super) sides: [ActiveSide; 2],
     /// Where the readers stand that have peeked, by side and reader.
     positions: [[u64; MONITORS]; 2],
@@ -151,6 +153,7 @@ impl Burst {
                 beginning: [0; 2],
                 first_event: END,
                 last_event: END,
+                packet: None,
                 positions: [[0; MONITORS]; 2],
             });
         }
@@ -158,12 +161,20 @@ impl Burst {
         active.flow = flow;
         active.now = now;
         active.beginning = [0; 2];
+        active.packet = None;
         (active.first_event, active.last_event) = (END, END);
         for (side, next) in active.sides.iter_mut().zip(next) {
             side.settle(next);
         }
         self.used += 1;
         slot
+    }
+
+    /// Notes which packet of the burst the flow at `slot` had last.
+    #[inline]
+    pub(super) fn note_packet(&mut self, slot: u8, i: usize, sender: Side) {
+        let i = u8::try_from(i).unwrap_or(0);
+        self.actives[usize::from(slot)].packet = Some((i, sender));
     }
 
     /// Adds an in-order run of bytes to a side.

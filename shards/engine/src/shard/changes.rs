@@ -1,9 +1,9 @@
 //! What actors change in a burst, and what they send besides: copies of packets in a bounded arena, used again by the next
 //! burst. Packets that nobody changes are never copied.
-#![expect(dead_code, reason = "what injects and translates follows")]
 
 use alloc::vec::Vec;
 
+use super::Shard;
 use super::context::PacketView;
 use crate::event::{Hook, Side};
 use crate::limits;
@@ -210,7 +210,7 @@ impl Changes {
             .map_or_else(|| &packets[i], |version| &version.packet)
     }
 
-    /// Its buffer as it is now.
+    /// The buffer of packet `i` as it is now.
     #[inline]
     pub(super) fn bytes<'a>(&'a self, bytes: &'a [&'a [u8]], i: usize) -> &'a [u8] {
         match self.version(i).and_then(|version| version.place) {
@@ -479,5 +479,41 @@ impl Changes {
     /// How many.
     pub(super) fn injected_frames(&self) -> usize {
         self.frames.len()
+    }
+}
+
+impl Shard {
+    /// Says whether what comes from now on can be sent on: whether its source stands in a wire. False at first.
+    #[inline]
+    pub fn set_inline(&mut self, inline: bool) {
+        if let Some(changes) = &mut self.changes {
+            changes.inline = inline;
+        }
+    }
+
+    /// Packets of the last burst that actors have changed: packet `i` has bit `i` and is to be sent as [`changed`](Self::changed)
+    /// has it.
+    #[inline]
+    pub fn changes(&self) -> u64 {
+        self.changes.as_ref().map_or(0, |changes| changes.changed)
+    }
+
+    /// Whether actors have changed packets of the last burst, or made frames.
+    #[inline]
+    pub fn has_changes(&self) -> bool {
+        self.changes
+            .as_ref()
+            .is_some_and(|changes| changes.changed != 0 || changes.injected_frames() > 0)
+    }
+
+    /// The frame of packet `packet` of the last burst as it is to be sent, if it differs from the one that came; of any length.
+    pub fn changed(&self, packet: usize) -> Option<&[u8]> {
+        self.changes.as_ref()?.copy(packet)
+    }
+
+    /// Frames to be sent besides those of the last burst (or [`handle_clock`](Self::handle_clock)), in the order in which actors
+    /// made them.
+    pub fn injected(&self) -> impl Iterator<Item = Injected<'_>> {
+        self.changes.iter().flat_map(|changes| changes.injected())
     }
 }

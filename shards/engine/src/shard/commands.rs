@@ -23,6 +23,10 @@ pub(super) struct Commands {
     pub(super) stops: bool,
     /// Whether segments of the sides wait for their turn.
     pub(super) edits: [Option<bool>; 2],
+    /// Something special is done with the flow.
+    pub(super) special: bool,
+    /// The connection was reset, or answered.
+    pub(super) closes: bool,
     /// Whether packets of the flow are dropped from the next one on.
     pub(super) blocks: Option<bool>,
     /// New bounds of the sides, in bytes; 0 where the actor wants no bytes.
@@ -76,6 +80,13 @@ impl Shard {
         if let Some(blocked) = commands.blocks {
             let flow = self.burst.actives[usize::from(slot)].flow;
             self.make_special(flow, |special| special.blocked = blocked);
+        }
+        if commands.special {
+            let flow = self.burst.actives[usize::from(slot)].flow;
+            self.make_special(flow, |_| {});
+        }
+        if commands.closes {
+            self.close_by_reset(slot);
         }
         if commands.stops {
             self.detach(slot, actor);

@@ -9,12 +9,15 @@ use super::changes::{AtHand, Desk};
 use super::commands::Commands;
 use super::edited::{EDITED_AT, Editing};
 use super::monitors::Monitors;
+use super::special::Specials;
 use super::timers::{TimerError, TimerId, Timers};
 use super::track::{self, Tracks};
-use super::{Run, Shard};
+use super::{Run, Shard, ShardConfig};
 use crate::actor::{ActorId, CloseError, Host, MonitorId};
 use crate::event::{EndReason, Hook, Side};
+use crate::flow::alias::Aliases;
 use crate::flow::entry::{Cold, Flags, Hot};
+use crate::flow::table::FlowTable;
 use crate::flow::{Endpoint, FlowKey, Proto};
 pub use crate::stream::Chunks;
 use crate::stream::{BurstSegment, OverlapPolicy, Reader, SideStore, Sources, Stores};
@@ -197,16 +200,16 @@ impl PacketError {
 /// One flow, lent to a callback.
 #[derive(Debug)]
 pub struct FlowContext<'a> {
-    hot: &'a Hot,
-    cold: &'a Cold,
-    active: &'a mut Active,
+    pub(super) hot: &'a Hot,
+    pub(super) cold: &'a Cold,
+    pub(super) active: &'a mut Active,
     stores: &'a mut Stores,
     segments: &'a [BurstSegment],
-    bytes: &'a [&'a [u8]],
+    pub(super) bytes: &'a [&'a [u8]],
     /// Copies of changed packets.
     arena: &'a [u8],
     encapsulations: &'a [Encapsulation],
-    shard: u16,
+    pub(super) shard: u16,
     now: Timestamp,
     pub(super) monitor: u8,
     readers: [u16; 2],
@@ -216,6 +219,8 @@ pub struct FlowContext<'a> {
     tracks: Option<&'a Tracks>,
     /// The shard's clock.
     clock: Timestamp,
+    /// What of the shard is needed now and then.
+    pub(super) world: World<'a>,
     /// The packet at a hook.
     pub(super) at_hand: Option<AtHand<'a>>,
     /// What may be edited of its stream.
@@ -223,6 +228,17 @@ pub struct FlowContext<'a> {
     pub(super) desk: Desk<'a>,
     /// What the shard does after the callback.
     pub(super) commands: Commands,
+}
+
+/// The shard, as far as callbacks reach beyond their flow.
+#[derive(Debug)]
+pub(super) struct World<'a> {
+    pub(super) config: &'a ShardConfig,
+    pub(super) table: &'a FlowTable,
+    pub(super) aliases: &'a mut Aliases,
+    pub(super) specials: &'a mut Specials,
+    /// Packets of the burst.
+    pub(super) packets: &'a [Packet],
 }
 
 impl Shard {
@@ -250,6 +266,13 @@ impl Shard {
             at_hand,
             editing: run.editing.filter(|_| hook == EDITED_AT),
             desk,
+            world: World {
+                config: &self.config,
+                table: &self.table,
+                aliases: &mut self.aliases,
+                specials: &mut self.specials,
+                packets: run.packets,
+            },
             shard: self.config.shard,
             encapsulations: &self.encapsulations,
             now: active.now,

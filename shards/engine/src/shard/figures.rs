@@ -61,5 +61,7 @@ crate::counters::counters! {
         edits_pushed,
         /// Times a monitor's filter was to judge a frame of a link type that it has no program for: the frame did not pass.
         unknown_links,
+        /// Packets dropped because they could not be translated.
+        untranslated,
     }
 }

@@ -12,6 +12,7 @@ pub mod edit;
 mod edited;
 pub mod facts;
 mod figures;
+pub mod inject;
 mod lifecycle;
 pub mod monitors;
 mod plan;
@@ -29,6 +30,7 @@ mod tests;
 pub mod timers;
 mod timestamps;
 pub mod track;
+pub mod translate;
 mod unwatched;
 
 use alloc::boxed::Box;
@@ -39,8 +41,10 @@ use mosaic_port::Timestamp;
 use crate::actor::{ActorId, Host, ShardContext};
 use crate::counters::Drops;
 use crate::event::{EVENTS, EndReason, Event, EventSet, Hook, Side, Verdict};
+use crate::flow::alias::Aliases;
 use crate::flow::classes::Classes;
 use crate::flow::entry::Flags;
+use crate::flow::rss::Owners;
 use crate::flow::table::FlowTable;
 use crate::flow::wheel::Wheel;
 use crate::limits;
@@ -80,6 +84,8 @@ pub struct ShardConfig {
     pub midstream: bool,
     /// Makes the table's hash unpredictable to senders. Has no influence on events or records.
     pub hash_seed: u64,
+    /// Which shard owns which packets; of them, this one is number `shard`.
+    pub owners: Owners,
     /// Writes to all memory of the flow table when the shard is made, so that no packet waits for the operating system to
     /// provide a page. Otherwise memory is touched as flows come.
     pub prefault: bool,
@@ -101,6 +107,7 @@ impl Default for ShardConfig {
             overlap: OverlapPolicy::First,
             midstream: true,
             hash_seed: 0,
+            owners: Owners::new(1),
             prefault: false,
         }
     }
@@ -184,6 +191,8 @@ pub struct Shard {
     specials: special::Specials,
     /// Flows whose streams are edited.
     edited: edited::EditedFlows,
+    /// Further keys of flows.
+    aliases: Aliases,
     /// What was changed in the last burst; `None` while one is being processed.
     changes: Option<Box<Changes>>,
     /// Flows below this number have forgotten the monitors that are closing.
@@ -324,6 +333,7 @@ impl Shard {
             drops: Drops::default(),
             specials: special::Specials::new(config.flows_max),
             edited: edited::EditedFlows::default(),
+            aliases: Aliases::new(config.flows_max),
             changes: Some(Box::default()),
             finished_to: 0,
             #[cfg(test)]
@@ -441,40 +451,6 @@ impl Shard {
         }
     }
 
-    /// Says whether what comes from now on can be sent on: whether its source stands in a wire. False at first.
-    #[inline]
-    pub fn set_inline(&mut self, inline: bool) {
-        if let Some(changes) = &mut self.changes {
-            changes.inline = inline;
-        }
-    }
-
-    /// Packets of the last burst that actors have changed: packet `i` has bit `i` and is to be sent as [`changed`](Self::changed)
-    /// has it.
-    #[inline]
-    pub fn changes(&self) -> u64 {
-        self.changes.as_ref().map_or(0, |changes| changes.changed)
-    }
-
-    /// Whether actors have changed packets of the last burst, or made frames.
-    #[inline]
-    pub fn has_changes(&self) -> bool {
-        self.changes
-            .as_ref()
-            .is_some_and(|changes| changes.changed != 0 || changes.injected_frames() > 0)
-    }
-
-    /// The frame of packet `packet` of the last burst as it is to be sent, if it differs from the one that came; of any length.
-    pub fn changed(&self, packet: usize) -> Option<&[u8]> {
-        self.changes.as_ref()?.copy(packet)
-    }
-
-    /// Frames to be sent besides those of the last burst (or [`handle_clock`](Self::handle_clock)), in the order in which actors
-    /// made them.
-    pub fn injected(&self) -> impl Iterator<Item = Injected<'_>> {
-        self.changes.iter().flat_map(|changes| changes.injected())
-    }
-
     /// Fetches what the first packet of a flow will touch.
     #[inline]
     fn prefetch_new(&self, ahead: &mut Ahead) {
@@ -584,7 +560,11 @@ impl Shard {
         self.counters.packets += 1;
         self.counters.consumed += 1;
         self.counters.ip_bytes += u64::from(packet.ip_len);
-        let found = self.table.find(&packet.key, hash, candidate);
+        let found = match self.table.find(&packet.key, hash, candidate) {
+            None if !self.aliases.is_empty() => self.find_translated(run, i, hash),
+            found => found,
+        };
+        let packet = run.packet(i);
         let number = match found.filter(|number| !self.is_over_for(*number, packet)) {
             Some(number) => number,
             None => match self.begin(run, i, hash, found) {
@@ -592,11 +572,13 @@ impl Shard {
                 None => return,
             },
         };
+        let packet = run.packet(i);
         let side = self.count(number, packet);
         if self.is_unwatched(number) {
             return self.handle_unwatched(number, side, packet);
         }
-        if matches!(packet.transport, Transport::Tcp { .. }) {
+        let is_tcp = matches!(packet.transport, Transport::Tcp { .. });
+        if is_tcp {
             self.counters.payload_bytes += u64::from(packet.payload_len);
         }
         if self.table.hot(number).flags.contains(Flags::SPECIAL)
@@ -604,13 +586,13 @@ impl Shard {
         {
             return;
         }
-        match packet.transport {
-            Transport::Tcp { .. } => {
-                if !self.handle_ordinary(run, i, number, side) {
-                    self.handle_careful(run, i, number);
-                }
-            }
-            Transport::Other => self.handle_datagram(run, i, number, side),
+        if !is_tcp {
+            self.handle_datagram(run, i, number, side);
+        } else if !self.handle_ordinary(run, i, number, side) {
+            self.handle_careful(run, i, number);
+        }
+        if self.is_special(number) {
+            self.leave_special(run, i, number);
         }
     }
 
@@ -645,6 +627,7 @@ impl Shard {
         }
         if hooked || self.burst.has_pending() {
             let slot = self.activate(number, run.packets[i].timestamp);
+            self.burst.note_packet(slot, i, side);
             run.at_hand = Some((i, side));
             self.hook(run, slot, Hook::Send);
             if run.unseen >> i & 1 == 0 {

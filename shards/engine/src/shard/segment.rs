@@ -123,6 +123,7 @@ impl Shard {
                 self.track(number, side, packet, run.bytes[i]);
             }
             let mark = run.changes.mark(i);
+            self.burst.note_packet(slot, i, side);
             run.at_hand = Some((i, side));
             self.hook(run, slot, Hook::Send);
             if run.changes.mark(i) != mark || run.unseen >> i & 1 != 0 {
@@ -207,6 +208,7 @@ impl Shard {
             self.pick_up(number, &segment);
         }
         let side = self.table.hot(number).side_of(packet.direction);
+        self.burst.note_packet(slot, i, side);
 
         self.learn(number, side, &segment, &options);
         self.time_handshake(number, side, packet);
@@ -312,7 +314,9 @@ impl Shard {
         let (hot, cold) = self.table.both_mut(number);
         let untouched =
             hot.halves.iter().all(|half| half.next == 0) && !hot.flags.intersects(Flags::CAREFUL);
-        if cold.client_by != super::context::ClientBy::FirstPacket || !untouched {
+        let special = self.specials.get(number);
+        let translated = special.is_some_and(|special| special.translated.is_some());
+        if cold.client_by != super::context::ClientBy::FirstPacket || !untouched || translated {
             return;
         }
         if hot.side_of(packet.direction) == Side::Server {

@@ -3,6 +3,8 @@
 
 use alloc::vec::Vec;
 
+use super::inject::Answered;
+use super::translate::Translated;
 use super::{Run, Shard};
 use crate::event::Side;
 use crate::flow::entry::Flags;
@@ -14,12 +16,19 @@ pub(super) struct Special {
     pub(super) blocked: bool,
     /// Its streams are edited: where what is kept for that stands.
     pub(super) edited: Option<u32>,
+    /// The client got its answer from here.
+    pub(super) answered: Option<Answered>,
+    /// Its addresses are translated.
+    pub(super) translated: Option<Translated>,
 }
 
 impl Special {
     /// Whether nothing is.
     fn is_plain(&self) -> bool {
-        !self.blocked && self.edited.is_none()
+        !self.blocked
+            && self.edited.is_none()
+            && self.answered.is_none()
+            && self.translated.is_none()
     }
 }
 
@@ -54,7 +63,7 @@ impl Specials {
     }
 
     /// What is special about a flow; made if need be.
-    fn make(&mut self, flow: u32) -> &mut Special {
+    pub(super) fn make(&mut self, flow: u32) -> &mut Special {
         let place = match self.place(flow) {
             Some(place) => place,
             None => {
@@ -101,10 +110,13 @@ impl Shard {
 
     /// The flow is about to be removed.
     pub(super) fn forget_special(&mut self, flow: u32) {
-        if self.table.hot(flow).flags.contains(Flags::SPECIAL) {
-            if let Some(place) = self.edited_place(flow) {
+        if self.is_special(flow)
+            && let Some(special) = self.specials.get(flow).cloned()
+        {
+            if let Some(place) = special.edited {
                 self.edited.give(place);
             }
+            self.forget_translation(&special);
             self.specials.drop_of(flow);
         }
     }
@@ -127,6 +139,7 @@ impl Shard {
             let len = u64::from(run.packets[i].payload_len);
             let rare = self.table.cold_mut(number).half_mut(side);
             rare.payload_adjust = rare.payload_adjust.wrapping_add(len);
+            self.answer_on(run, i, number, side);
         } else if let Some(place) = edited {
             self.handle_edited(run, i, number, place);
         }

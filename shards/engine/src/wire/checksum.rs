@@ -73,6 +73,11 @@ pub fn finish_checksum(packet: &Packet, bytes: &mut [u8]) {
     }
 }
 
+/// The checksum of `bytes` whose field is zero, with `pseudo` before it.
+pub(crate) fn checksum_of(pseudo: &[u8], bytes: &[u8]) -> u16 {
+    !fold(sum(bytes, sum(pseudo, 0)))
+}
+
 /// Whether a sum that includes the checksum field itself says "intact".
 #[inline]
 pub(super) fn is_valid(sum: u64) -> bool {

@@ -42,6 +42,7 @@ mod vxlan;
 mod walk;
 mod wlan;
 
+pub(crate) use checksum::checksum_of;
 pub use checksum::finish_checksum;
 pub(crate) use checksum::{fold as fold_sum, sum as checksum_sum};
 pub use encapsulation::{Encapsulation, LAYERS_MAX, Layer};

@@ -1,0 +1,345 @@
+//! Translation of addresses: what NATs and load balancers do with a flow for as long as it lasts.
+
+use core::net::IpAddr;
+
+use super::changes::Changes;
+use super::context::FlowContext;
+use super::edit::set_endpoint;
+use super::special::Special;
+use super::{Run, Shard};
+use crate::actor::ShardContext;
+use crate::event::{EndReason, Hook, Side};
+use crate::flow::entry::Flags;
+use crate::flow::{Direction, Endpoint, FlowKey, Proto, rss};
+use crate::wire::{Buffer, Packet, Sums};
+use mosaic_port::LinkType;
+
+/// Hardware addresses of packets that go one way; `None` leaves one as it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Hardware {
+    /// Of the sender.
+    pub source: Option<[u8; 6]>,
+    /// Of the receiver.
+    pub destination: Option<[u8; 6]>,
+}
+
+/// What becomes of the addresses of a flow: see [`FlowContext::translate`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Translation {
+    /// What the server takes the client for; `None` leaves that as it is. The port counts where the protocol has ports; of an
+    /// ICMP echo it is the identifier.
+    pub client: Option<Endpoint>,
+    /// Where packets of the client really go; `None` leaves that as it is.
+    pub server: Option<Endpoint>,
+    /// Hardware addresses on the way to the server, where frames begin with Ethernet.
+    pub to_server: Hardware,
+    /// Hardware addresses on the way to the client, where frames begin with Ethernet.
+    pub to_client: Hardware,
+}
+
+/// Why a flow is not translated.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum TranslateError {
+    /// Not at [`Hook::Send`] of a packet of the client, or the server has sent something already, or the flow is translated.
+    #[error("not at the beginning of the flow")]
+    NotOpening,
+    /// An address is of the other family.
+    #[error("an address of another family")]
+    Family,
+    /// There is a flow with the translated addresses and ports.
+    #[error("the translated addresses are in use")]
+    Taken,
+    /// The packets that come back would belong to this other shard.
+    #[error("packets of these addresses belong to shard {0}")]
+    OtherShard(u16),
+    /// As many flows are translated as the shard has flows.
+    #[error("no room for another translated flow")]
+    NoRoom,
+    /// A monitor [edits](crate::actor::MonitorBuilder::edits) the flow: what it sends in the place of packets would not be
+    /// translated.
+    #[error("the stream is edited")]
+    Edited,
+    /// The packet came in fragments; packets of translated flows must not.
+    #[error("the packet came in fragments")]
+    Fragmented,
+    /// The checksum of the protocol has the addresses and cannot follow (DCCP, UDP-Lite).
+    #[error("a checksum could not be kept right")]
+    Checksum,
+}
+
+/// A translated flow.
+#[derive(Clone, Debug)]
+pub(super) struct Translated {
+    pub(super) asked: Translation,
+    /// The ends as the server sees them: client, server.
+    pub(super) seen: [Endpoint; 2],
+    /// The key of these, under which the flow is found as well; `None` where it is the flow's own.
+    alias: Option<FlowKey>,
+}
+
+impl FlowContext<'_> {
+    /// Translates the flow from this packet on, for as long as it is tracked: packets of the client leave with the addresses
+    /// that `translation` has, those of the server, which come to these, with the original ones. Checksums follow. To be called
+    /// at [`Hook::Send`] of the opening packet.
+    ///
+    /// Packets are rewritten last, after both hooks: there they have the addresses with which they came, and
+    /// [`endpoint`](Self::endpoint), [`summary`](Self::summary) and the packet's key tell the original ones. A packet that cannot be
+    /// rewritten is dropped and counted (`untranslated`): one that came in fragments (of which the first ones have left as they
+    /// came), or for which the burst has no room. ICMP errors about a translated flow are not translated.
+    ///
+    /// # Errors
+    /// [`TranslateError`].
+    pub fn translate(&mut self, translation: Translation) -> Result<(), TranslateError> {
+        let at_hand = self.at_hand.as_ref().ok_or(TranslateError::NotOpening)?;
+        let opens = at_hand.hook == Hook::Send
+            && at_hand.sender == Side::Client
+            && self.hot.half(Side::Server).packets == 0
+            && self.translation().is_none();
+        if !opens {
+            return Err(TranslateError::NotOpening);
+        }
+        if matches!(at_hand.packet.buffer, Buffer::Datagram { .. }) {
+            return Err(TranslateError::Fragmented);
+        }
+        if self.is_edited() {
+            return Err(TranslateError::Edited);
+        }
+        if matches!(self.proto(), Proto(33 | 136)) {
+            return Err(TranslateError::Checksum);
+        }
+        let client = translation.client.unwrap_or(self.endpoint(Side::Client));
+        let server = translation.server.unwrap_or(self.endpoint(Side::Server));
+        let (key, direction) = self.key_of(client, server).ok_or(TranslateError::Family)?;
+        let owner = self.owner_of(&key);
+        if owner != self.shard {
+            return Err(TranslateError::OtherShard(owner));
+        }
+        let alias = (key != self.hot.key).then_some(key);
+        if let Some(key) = alias {
+            let hash = self.world.table.hash(&key);
+            let is_taken = self.world.table.find(&key, hash, None).is_some()
+                || self.world.aliases.find(&key, hash).is_some();
+            if is_taken {
+                return Err(TranslateError::Taken);
+            }
+            if self.world.aliases.is_full() {
+                return Err(TranslateError::NoRoom);
+            }
+            let flow = self.active.flow;
+            self.world.aliases.insert(key, hash, flow, direction);
+        }
+        let seen = [key.source(direction), key.source(direction.reversed())];
+        self.world.specials.make(self.active.flow).translated = Some(Translated {
+            asked: translation,
+            seen,
+            alias,
+        });
+        (self.commands.special, self.commands.any) = (true, true);
+        Ok(())
+    }
+
+    /// How the flow is translated, if it is.
+    pub fn translation(&self) -> Option<Translation> {
+        let special = self.world.specials.get(self.active.flow)?;
+        Some(special.translated.as_ref()?.asked)
+    }
+
+    /// The shard that owns packets between these two, of this flow's protocol: what a NAT asks before it chooses a port, for
+    /// packets that come back must belong to this shard. `None` where the addresses are not of the flow's family.
+    pub fn shard_of(&self, client: Endpoint, server: Endpoint) -> Option<u16> {
+        let (key, _) = self.key_of(client, server)?;
+        Some(self.owner_of(&key))
+    }
+
+    /// Whether the numbers of the flow's ends may differ from each other's.
+    pub(super) fn is_edited(&self) -> bool {
+        let special = self.world.specials.get(self.active.flow);
+        special.is_some_and(|special| special.edited.is_some())
+    }
+
+    fn owner_of(&self, key: &FlowKey) -> u16 {
+        self.world.config.owner_of(key)
+    }
+
+    /// The key of packets from `client` to `server`.
+    fn key_of(&self, client: Endpoint, server: Endpoint) -> Option<(FlowKey, Direction)> {
+        let (own, is_v6) = (&self.hot.key, self.hot.key.is_v6());
+        let key = key_between(own.proto(), own.domain(), client, server)?;
+        (key.0.is_v6() == is_v6).then_some(key)
+    }
+
+    /// The ends of the flow as `side` sees them: client, server.
+    pub(super) fn ends_for(&self, side: Side) -> [Endpoint; 2] {
+        let special = self.world.specials.get(self.active.flow);
+        match special.and_then(|special| special.translated.as_ref()) {
+            Some(translated) if side == Side::Server => translated.seen,
+            _ => Side::BOTH.map(|side| self.endpoint(side)),
+        }
+    }
+}
+
+impl ShardContext<'_> {
+    /// The shard that owns packets between these two. `None` where their addresses are of different families.
+    pub fn shard_of(&self, proto: Proto, client: Endpoint, server: Endpoint) -> Option<u16> {
+        let (key, _) = key_between(proto, 0, client, server)?;
+        Some(self.shard.config.owner_of(&key))
+    }
+}
+
+impl super::ShardConfig {
+    /// The shard that owns packets of this key.
+    fn owner_of(&self, key: &FlowKey) -> u16 {
+        if self.owners.shards() == 1 {
+            self.shard
+        } else {
+            self.owners.owner(rss::hash(key))
+        }
+    }
+}
+
+fn key_between(
+    proto: Proto,
+    domain: u64,
+    client: Endpoint,
+    server: Endpoint,
+) -> Option<(FlowKey, Direction)> {
+    let (from, to) = match proto {
+        Proto::TCP | Proto::UDP | Proto::SCTP => (client.port, server.port),
+        // Both ports are the identifier.
+        Proto::ICMP | Proto::ICMPV6 => (client.port, client.port),
+        _ => (0, 0),
+    };
+    match (client.addr, server.addr) {
+        (IpAddr::V4(client), IpAddr::V4(server)) => Some(FlowKey::v4(
+            client.into(),
+            server.into(),
+            from,
+            to,
+            proto,
+            domain,
+        )),
+        (IpAddr::V6(client), IpAddr::V6(server)) => Some(FlowKey::v6(
+            client.into(),
+            server.into(),
+            from,
+            to,
+            proto,
+            domain,
+        )),
+        _ => None,
+    }
+}
+
+impl Shard {
+    /// The translated flow that packet `i` belongs to, which is found under no key of its own; the packet then has the flow's
+    /// key.
+    #[cold]
+    pub(super) fn find_translated(
+        &mut self,
+        run: &mut Run<'_>,
+        i: usize,
+        hash: u64,
+    ) -> Option<u32> {
+        let packet = run.packets[i];
+        let (number, client) = self.aliases.find(&packet.key, hash)?;
+        let hot = self.table.hot(number);
+        let sender = if packet.direction == client {
+            Side::Client
+        } else {
+            Side::Server
+        };
+        let packet = Packet {
+            key: hot.key,
+            direction: hot.direction_of(sender),
+            ..packet
+        };
+        if self.is_over_for(number, &packet) {
+            let reason = if self.has_expired(number, packet.clock) {
+                EndReason::Timeout
+            } else {
+                EndReason::Reopened
+            };
+            self.remove(run, number, reason);
+            return None;
+        }
+        run.changes.override_packet(i, packet).then_some(number)
+    }
+
+    /// What comes after all else with a packet of a special flow.
+    #[cold]
+    pub(super) fn leave_special(&mut self, run: &mut Run<'_>, i: usize, number: u32) {
+        let Some(translated) = self
+            .specials
+            .get(number)
+            .and_then(|special| special.translated.as_ref())
+            .filter(|_| run.dropped >> i & 1 == 0)
+        else {
+            return;
+        };
+        let sender = self.table.hot(number).side_of(run.packet(i).direction);
+        let key = &self.table.hot(number).key;
+        let original = Side::BOTH.map(|side| key.source(self.table.hot(number).direction_of(side)));
+        let (ends, hardware) = match sender {
+            Side::Client => (translated.seen, translated.asked.to_server),
+            Side::Server => ([original[1], original[0]], translated.asked.to_client),
+        };
+        let is_done = rewrite(
+            &mut run.changes,
+            (run.packets, run.bytes),
+            i,
+            ends,
+            hardware,
+        );
+        if is_done.is_none() {
+            run.dropped |= 1 << i;
+            self.counters.untranslated += 1;
+        }
+    }
+
+    /// The flow is found under its own key only.
+    pub(super) fn forget_translation(&mut self, special: &Special) {
+        let alias = special
+            .translated
+            .as_ref()
+            .and_then(|translated| translated.alias);
+        if let Some(key) = alias {
+            self.aliases.remove(&key, self.table.hash(&key));
+        }
+    }
+
+    /// Whether a flow is translated: then it is known who opened it.
+    pub(super) fn is_special(&self, number: u32) -> bool {
+        self.table.hot(number).flags.contains(Flags::SPECIAL)
+    }
+}
+
+/// Gives packet `i` other ends: source, destination. `None` where that cannot be done.
+fn rewrite(
+    changes: &mut Changes,
+    (packets, bytes): (&[Packet], &[&[u8]]),
+    i: usize,
+    [source, destination]: [Endpoint; 2],
+    hardware: Hardware,
+) -> Option<()> {
+    if matches!(packets[i].buffer, Buffer::Datagram { .. }) {
+        return None;
+    }
+    let (bytes, packet) = changes.make_copy(packets, bytes, i)?;
+    let sums = Sums::of(packet, bytes)?;
+    set_endpoint(packet, bytes, &sums, source, true).ok()?;
+    set_endpoint(packet, bytes, &sums, destination, false).ok()?;
+    set_hardware(packet.link, bytes, &sums, hardware);
+    Some(())
+}
+
+/// Puts hardware addresses into a frame that begins with Ethernet.
+fn set_hardware(link: LinkType, bytes: &mut [u8], sums: &Sums, hardware: Hardware) {
+    if link != LinkType::ETHERNET {
+        return;
+    }
+    for (at, address) in [(0, hardware.destination), (6, hardware.source)] {
+        if let Some(address) = address {
+            sums.write(bytes, at, &address);
+        }
+    }
+}
