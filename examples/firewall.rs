@@ -11,13 +11,14 @@
 //! ```text
 //! # action  protocol  from             to               ports
 //! ACCEPT    tcp       192.0.2.0/24     any              dport:80
-//! DROP      tcp       any              192.0.2.2        dport:1-1023     # text behind # is left out
+//! REJECT    tcp       any              192.0.2.2        dport:1-1023     # answered with RST
 //! DROP      udp       2001:db8::/32    any              sport:53 dport:1024-65535
 //! DROP      any       any              any
 //! ```
 //!
 //! The protocol may be `tcp`, `udp`, `icmp`, `icmpv6`, `sctp`, a number or `any`, and may be left out. *From* is the end that
-//! opens the connection, or sends the first datagram. Answers need no rule.
+//! opens the connection, or sends the first datagram. Answers need no rule. `REJECT` answers TCP with RST, as a
+//! host without a server would; what is not TCP it drops.
 //!
 //! The file is read again when it changes, and on SIGHUP. New rules are asked about new connections, and again about those that
 //! were refused; what was accepted stays. A file with a mistake changes nothing: the line is named, the old rules stay in force.
@@ -70,7 +71,7 @@ struct Args {
 const RULES: &str = "\
 ACCEPT udp any             any dport:53
 ACCEPT tcp 192.0.2.0/24    any dport:80
-DROP   tcp 192.0.2.0/24    any dport:1-1023
+REJECT tcp 192.0.2.0/24    any dport:1-1023
 DROP   any 2001:db8::/32   any
 ";
 
@@ -160,6 +161,7 @@ fn flag(signal: i32) -> std::io::Result<Arc<AtomicBool>> {
 enum Action {
     Accept,
     Drop,
+    Reject,
 }
 
 /// One line.
@@ -186,9 +188,10 @@ impl Rule {
         let action = match words.next() {
             Some("ACCEPT") => Action::Accept,
             Some("DROP") => Action::Drop,
+            Some("REJECT") => Action::Reject,
             other => {
                 let other = other.unwrap_or_default();
-                return Err(format!("{other} is no action: ACCEPT or DROP"));
+                return Err(format!("{other} is no action: ACCEPT, DROP or REJECT"));
             }
         };
         // `any` is a protocol only where two addresses follow.
@@ -450,6 +453,7 @@ struct Decided {
     /// The version of the rules that decided; `None` before the first packet.
     version: Option<u64>,
     by: Option<RuleName>,
+    rejects: bool,
 }
 
 impl Actor for Firewall {
@@ -465,30 +469,32 @@ impl Actor for Firewall {
         &mut self,
         decided: &mut Decided,
         flow: &mut FlowContext<'_>,
-        _: &PacketView<'_>,
+        packet: &PacketView<'_>,
         _: Hook,
     ) -> Verdict {
         let rules = self.rules.load();
-        if decided.version == Some(rules.version) {
-            // Of what was accepted nothing is heard any more.
-            return Verdict::Drop;
-        }
-        let rule = rules.decide(flow);
-        let by = rule.map(|rule| rule.name);
-        if decided.version.is_none() || decided.by != by {
-            self.ledger.entry(by).or_default().flows += 1;
-        }
-        *decided = Decided {
-            version: Some(rules.version),
-            by,
-        };
-        match rule.map(|rule| rule.action) {
-            None | Some(Action::Accept) => {
-                flow.stop();
-                Verdict::Forward
+        // Of what was accepted nothing is heard any more.
+        if decided.version != Some(rules.version) {
+            let rule = rules.decide(flow);
+            let (by, action) = (rule.map(|rule| rule.name), rule.map(|rule| rule.action));
+            if decided.version.is_none() || decided.by != by {
+                self.ledger.entry(by).or_default().flows += 1;
             }
-            Some(Action::Drop) => Verdict::Drop,
+            *decided = Decided {
+                version: Some(rules.version),
+                by,
+                rejects: action == Some(Action::Reject),
+            };
+            if action.is_none_or(|action| action == Action::Accept) {
+                flow.stop();
+                return Verdict::Forward;
+            }
         }
+        if decided.rejects {
+            // In a capture, there is no way to send anything.
+            let _ = refuse(flow, packet);
+        }
+        Verdict::DropUnseen
     }
 
     fn on_removed(&mut self, decided: &mut Decided, flow: &mut FlowContext<'_>) {
@@ -505,6 +511,43 @@ impl Actor for Firewall {
     fn finish(&mut self) {
         self.tell();
     }
+}
+
+/// Answers a segment as a host does that knows of no connection (RFC 9293, section 3.10.7.1).
+fn refuse(flow: &mut FlowContext<'_>, packet: &PacketView<'_>) -> Result<(), InjectError> {
+    let Transport::Tcp {
+        seq, ack, flags, ..
+    } = packet.packet.transport
+    else {
+        return Ok(());
+    };
+    if flags.contains(TcpFlags::RST) {
+        return Ok(());
+    }
+    let controls = flags
+        .intersection(TcpFlags::SYN | TcpFlags::FIN)
+        .bits()
+        .count_ones();
+    let behind = seq
+        .wrapping_add(packet.packet.payload_len)
+        .wrapping_add(controls);
+    let reset = if flags.contains(TcpFlags::ACK) {
+        Segment {
+            flags: TcpFlags::RST,
+            seq: Some(ack),
+            window: Some(0),
+            ..Segment::default()
+        }
+    } else {
+        Segment {
+            flags: TcpFlags::RST | TcpFlags::ACK,
+            seq: Some(0),
+            ack: Some(behind),
+            window: Some(0),
+            ..Segment::default()
+        }
+    };
+    flow.inject(packet.sender, reset)
 }
 
 impl Firewall {

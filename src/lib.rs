@@ -87,7 +87,9 @@ pub mod prelude {
     pub use mosaic_engine::flow::{Endpoint, FlowKey, Proto};
     pub use mosaic_engine::shard::{OverlapPolicy, Profile};
     pub use mosaic_engine::tcp::State;
-    pub use mosaic_engine::wire::{Checksums, Encapsulation, KeyDomain, Layer, TcpFlags};
+    pub use mosaic_engine::wire::{
+        Checksums, Encapsulation, KeyDomain, Layer, TcpFlags, Transport,
+    };
     pub use mosaic_port::Timestamp;
 
     pub use crate::{Builder, Runtime};

@@ -16,6 +16,8 @@
 //! | `accounting` | bytes by subscriber | figures of the engine instead of callbacks, timers of flows and shards, ledgers sent off a shard, a table on SIGUSR1 |
 //! | `ids` | patterns in streams and datagrams, as EVE JSON | a search whose state is kept by flow and side, datagrams at a hook, a bounded queue to a writer |
 //! | `firewall` | accepts or drops connections by rules | verdicts, rules that change while it runs, stopping so that accepted flows cost nothing more |
+//! | `nat` | private addresses behind a few public ones | translation, ports whose answers come back to the shard |
+//! | `load_balancer` | connections to one address, spread over many servers | translation of both ends, Maglev's table |
 //! | `tracegen` | writes captures to measure with | |
 //!
 //! # What is charged
@@ -37,3 +39,22 @@
 //! and no packet of it is looked at again, or its packets are dropped. New rules are asked about new connections and those that
 //! were refused. Rules speak of flows: what becomes of frames without one say the keys of the
 //! [wire](super::live#packets-that-are-not-analysed).
+//!
+//! # What is translated
+//!
+//! `nat` and `load_balancer` decide once, at the packet that opens a flow, and leave the rest to the engine
+//! ([`translate`](crate::prelude::FlowContext::translate)): their actors are stopped, no packet of a translated flow calls them.
+//!
+//! Answers come to the shard that a hash of *their* addresses names, and a translation whose answers would come to another one is
+//! refused. A NAT is free in its choice of a port: each shard of `nat` has a part of the public ports, and takes the next that
+//! leads back to it. A load balancer is not, for both the client's address and the server's are given: where the client's own port
+//! leads elsewhere, `load_balancer` tries others, always in the same order for the same client, so that servers see right
+//! addresses but not always right ports of clients.
+//!
+//! A public port belongs to one connection, until that leaves the table (`closed_s` after its end). Where none is left new
+//! connections are dropped, and it is said. A packet of a connection that left the table before is one of a new flow: from inside
+//! it gets a port of its own, which the server answers with a reset; from outside it is dropped.
+//!
+//! `load_balancer` follows Maglev (Eisenbud and others, 2016): a table of 65,537 places, shares that differ by one place at most;
+//! when a server goes, 1 or 2 of a hundred places change hands besides those it had. Connections stay with their server whatever
+//! the file of servers says.

@@ -10,6 +10,8 @@ mod built;
 mod firewall;
 mod http_rewrite;
 mod ids;
+mod load_balancer;
+mod nat;
 mod synthetic;
 mod viewers;
 

@@ -1,0 +1,180 @@
+//! `examples/nat.rs` between a private network and servers that do not know it.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use crate::crowd::{Crowd, nothing_waits, requests};
+use crate::lab::{A4, B4, B6, Device, Lab};
+use crate::load::{Web, iperf, iperf_server, ping};
+use crate::mosaic::Mosaic;
+use crate::namespace::eventually;
+
+const PUBLIC: &str = "203.0.113.1";
+
+/// B does not know the address of A, but where the public one is: it would get no answer by itself.
+fn hide(lab: &Lab) {
+    let [a, b] = [(&lab.a, "a0"), (&lab.b, "b0")].map(|(end, name)| end.hardware_address(name));
+    lab.a.ip(&format!("neigh replace {B4} lladdr {b} dev a0"));
+    lab.b.ip(&format!("route add {PUBLIC}/32 dev b0"));
+    lab.b
+        .ip(&format!("neigh replace {PUBLIC} lladdr {a} dev b0"));
+    lab.b.ip(&format!("route add blackhole {A4}/32"));
+}
+
+fn start<'a>(lab: &'a Lab, device: Device, arguments: &[&str], config: &str) -> Mosaic<'a> {
+    let begin = ["--inside", "192.0.2.1/32", "--address", PUBLIC];
+    Mosaic::example_with(lab, device, "nat", &[&begin, arguments].concat(), config)
+}
+
+/// A number that the program prints behind a word.
+fn figure(printed: &str, word: &str) -> u64 {
+    let row = printed.lines().rfind(|row| row.starts_with(word)).unwrap();
+    row[word.len()..]
+        .split_whitespace()
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap()
+}
+
+/// Whom nginx has seen: each connection with an address and a port.
+fn seen(lab: &Lab) -> Vec<(String, u16)> {
+    let log = fs::read_to_string(lab.path("nginx-access.log")).unwrap();
+    let seen = log.lines().map(|line| {
+        let words: Vec<&str> = line.split(' ').collect();
+        (words[0].to_owned(), words[1].parse().unwrap())
+    });
+    seen.collect()
+}
+
+/// Every connection, of so many, came from the public address, and from a port of its own.
+#[track_caller]
+fn assert_translated(lab: &Lab, connections: usize) {
+    let seen = seen(lab);
+    assert!(
+        seen.iter().all(|(address, _)| address == PUBLIC),
+        "{seen:?}"
+    );
+    assert_eq!(seen.len(), connections);
+    let ports: BTreeSet<u16> = seen.iter().map(|(_, port)| *port).collect();
+    assert_eq!(ports.len(), connections);
+    assert!(ports.first() >= Some(&1024));
+}
+
+fn servers_see_the_public_address(device: Device) {
+    let Some(lab) = Lab::new() else { return };
+    let web = Web::start(&lab);
+    hide(&lab);
+    let nat = start(&lab, device, &[], "");
+    web.fetch_big(&lab, B4);
+    let crowd = Crowd::new(&lab);
+    crowd.ask(&lab, &lab.a, B4, 320);
+    assert_translated(&lab, 321);
+    // IPv6 passes as it is.
+    ping(&lab, B6, 3);
+    nothing_waits(&[&lab.a, &lab.b]);
+    nat.at_rest();
+    let printed = nat.end().summary;
+    assert_eq!(figure(&printed, "translated"), 321, "{printed}");
+    assert_eq!(figure(&printed, "no port left"), 0, "{printed}");
+}
+
+#[test]
+fn servers_see_the_public_address_veth() {
+    servers_see_the_public_address(Device::VethQueues);
+}
+
+#[test]
+fn servers_see_the_public_address_tap() {
+    servers_see_the_public_address(Device::Tap);
+}
+
+/// What nobody asked for, and what cannot be translated, does not pass.
+#[test]
+fn what_cannot_be_translated_does_not_pass() {
+    let Some(lab) = Lab::new() else { return };
+    let _web = Web::start(&lab);
+    hide(&lab);
+    lab.a.ip(&format!("address add {PUBLIC}/32 dev a0"));
+    let server = "import socket\nserver = socket.create_server((\"\", 7777))\nprint(\"ready\", flush=True)\n\
+                  while True: server.accept()";
+    let _server = lab
+        .a
+        .start(&["python3", "-c", server], lab.folder(), "server");
+    eventually("a server", || {
+        let said = fs::read_to_string(lab.path("server.out")).unwrap();
+        said.contains("ready").then_some(())
+    });
+    let nat = start(&lab, Device::Veth, &[], "");
+    // An echo has an identifier to translate; a protocol without ports has nothing.
+    ping(&lab, B4, 3);
+    let plain = format!(
+        "import socket\nsocket.socket(socket.AF_INET, socket.SOCK_RAW, 253).sendto(b'hello', ('{B4}', 0))"
+    );
+    lab.a.run(&["python3", "-c", &plain]);
+    let into = format!("curl -sS --connect-timeout 1 http://{PUBLIC}:7777/");
+    assert_eq!(lab.b.output(&into).status.code(), Some(28));
+    nat.at_rest();
+    let printed = nat.end().summary;
+    assert_eq!(figure(&printed, "translated"), 1, "{printed}");
+    assert_eq!(figure(&printed, "untranslatable"), 1, "{printed}");
+    assert!(figure(&printed, "unasked") >= 1, "{printed}");
+}
+
+/// Ten ports, and more connections: the first ones work, the others are told; after some time ports are free again.
+#[test]
+fn where_ports_run_out_it_is_said_and_they_come_back() {
+    let Some(lab) = Lab::new() else { return };
+    let _web = Web::start(&lab);
+    hide(&lab);
+    let nat = start(
+        &lab,
+        Device::Veth,
+        &["--ports", "5000-5009"],
+        "[timeouts]\nclosed_s = 3\n",
+    );
+    let request = |timeout: &str| {
+        let url = format!("http://{B4}/small");
+        lab.a
+            .output(&format!(
+                "curl -sS -o /dev/null --connect-timeout {timeout} {url}"
+            ))
+            .status
+            .success()
+    };
+    // Of each shard's five, about half lead back to it: any may be the last.
+    let answered = (0..12).filter(|_| request("0.3")).count();
+    assert!((1..=10).contains(&answered), "{answered}");
+    eventually("a complaint", || {
+        nat.said().contains("no port left").then_some(())
+    });
+    eventually("a port", || request("1").then_some(()));
+    let printed = nat.end().summary;
+    assert!(figure(&printed, "no port left") > 0, "{printed}");
+}
+
+/// Over bad links, under load; datagrams too.
+#[test]
+fn what_is_translated_arrives_whole() {
+    let Some(lab) = Lab::lossy() else {
+        return;
+    };
+    let web = Web::start(&lab);
+    hide(&lab);
+    let nat = start(&lab, Device::VethQueues, &[], "");
+    Crowd::new(&lab).ask(&lab, &lab.a, B4, requests());
+    web.fetch_big(&lab, B4);
+    let _server = iperf_server(&lab);
+    iperf(&lab, "-n 3M -P 4");
+    iperf(&lab, "-u -b 2M -l 1000 -t 2");
+    assert_translated(&lab, requests() + 1);
+    nothing_waits(&[&lab.a, &lab.b]);
+    nat.at_rest();
+    let printed = nat.end().summary;
+    // Besides those of iperf3, and packets that came when their connection had left the table.
+    assert!(
+        figure(&printed, "translated") > requests() as u64 + 1,
+        "{printed}"
+    );
+    assert_eq!(figure(&printed, "no port left"), 0, "{printed}");
+}
