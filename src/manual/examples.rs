@@ -18,6 +18,7 @@
 //! | `firewall` | accepts or drops connections by rules | verdicts, rules that change while it runs, stopping so that accepted flows cost nothing more |
 //! | `nat` | private addresses behind a few public ones | translation, ports whose answers come back to the shard |
 //! | `load_balancer` | connections to one address, spread over many servers | translation of both ends, Maglev's table |
+//! | `portal` | answers in place of a server, resets connections, leads them to another port | `answer`, `reset`, `translate` |
 //! | `tracegen` | writes captures to measure with | |
 //!
 //! # What is charged

@@ -12,6 +12,7 @@ mod http_rewrite;
 mod ids;
 mod load_balancer;
 mod nat;
+mod portal;
 mod synthetic;
 mod viewers;
 

@@ -32,6 +32,7 @@ mod load_balancer;
 mod mosaic;
 mod namespace;
 mod nat;
+mod portal;
 mod rewrite;
 mod rules;
 mod soak;
