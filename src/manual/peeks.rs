@@ -104,7 +104,7 @@
 //! ([`set_overlap`](crate::prelude::FlowContext::set_overlap)), and the configuration has one for the rest (`overlap`). `Client`
 //! stands for the bytes that the client *sends*: give it the policy of the server's system.
 //!
-//! The policies are those that Novak and Sturges measured ("Target-Based TCP Stream Reassembly", 2007), as Snort and Suricata
+//! The policies go back to Novak and Sturges ("Target-Based TCP Stream Reassembly", 2007), as Snort and Suricata
 //! have them. This table says when the newer of two segments counts, by how the older one lies to it:
 //!
 //! | the older one | `bsd` `macos` `windows` `windows2003` | `linux` `irix` `hpux10` | `old-linux` | `solaris` `hpux11` | `bsd-right` |

@@ -9,8 +9,8 @@ use crate::limits;
 /// order stays, as it does with every receiver.
 ///
 /// Receivers differ, and who knows that can show one stream to a monitor and another to the host behind it (Ptacek and
-/// Newsham, 1998). The policies named after systems are those that Novak and Sturges measured ("Target-Based TCP Stream
-/// Reassembly", 2007, after Shankar and Paxson, "Active Mapping", 2003), and that intrusion detection systems use since.
+/// Newsham, 1998). The policies named after systems go back to Novak and Sturges ("Target-Based TCP Stream
+/// Reassembly", 2007, after Shankar and Paxson, "Active Mapping", 2003), and intrusion detection systems have used them since.
 ///
 /// A rule looks at two segments that overlap: the newer one as it was sent, and what is left of the older one. All of the
 /// overlap goes to one of them. Where a segment meets several older ones, each pair is judged by itself; systems have been
