@@ -262,7 +262,8 @@ fn sip(stream: &mut StreamLog, flow: &mut FlowContext<'_>, side: Side, most: usi
             assert!(taken > 0, "nothing was lent");
             true
         }
-        Err(PeekError::NoData) => false,
+        // A side may begin to send, and end, before both are connected.
+        Err(PeekError::NoData | PeekError::NotConnected) => false,
         Err(PeekError::Lost(lost)) => {
             stream.lost += lost;
             true

@@ -77,7 +77,7 @@ pub(crate) fn nginx(lab: &Lab, name: &str, server: &str) -> Background {
         .join(" ");
     let config = format!(
         "daemon off; master_process off; user root; pid {path}.pid; error_log {path}.log;\nevents {{}}\n\
-         http {{\n log_format clients '$remote_addr $remote_port $connection';\n access_log {path}-access.log clients; {temporary}\n server {{ root {root}; {server} }}\n}}\n",
+         http {{\n log_format clients '$remote_addr $remote_port $connection \"$request\" \"$http_user_agent\"';\n access_log {path}-access.log clients; {temporary}\n server {{ root {root}; {server} }}\n}}\n",
         root = lab.path("www").display(),
     );
     fs::write(format!("{path}.conf"), config).unwrap();
