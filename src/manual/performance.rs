@@ -64,19 +64,20 @@
 //!
 //! | trace | ns/packet | floor | ratio | payload delivered |
 //! |---|---|---|---|---|
-//! | churn | 156 | 28 | 5.7 | 51,200,000 bytes, all |
-//! | mixed | 131 | 44 | 3.0 | 1,218,000,000 bytes, all |
+//! | churn | 176 | 28 | 6.5 | 51,200,000 bytes, all |
+//! | mixed | 145 | 44 | 3.3 | 1,218,000,000 bytes, all |
 //! | bulk | 93 | 43 | 2.1 | 1,200,240,000 bytes, all |
 //!
-//! Profile `receiver` (`--profile receiver`), the one for live traffic, takes as long: 181, 134 and 96 in a run where
-//! `record` took 173, 138 and 96.
+//! Before changes, injection and subscriptions of single flows were built, churn and mixed took 156 and 131. Profile
+//! `receiver` (`--profile receiver`), the one for live traffic, then took as long as `record`: 181, 134 and 96 in a run where
+//! that took 173, 138 and 96.
 //!
 //! What churn waits for is memory: each of its connections touches the index, two lines of the hot part of its flow and two
 //! of the cold part, and six of its nine packets change the state of a connection. Both parts of a flow lie on the same page,
 //! and look-ups run 16 packets ahead of the processing: more would push each other out of the first level of cache.
 //!
-//! **Flows of no interest.** On churn with a filter that no flow passes (`--filter 'tcp port 9'`), a packet takes 49 % of what
-//! it takes with `--actor read` (medians of three alternating pairs).
+//! **Flows of no interest.** On churn with a filter that no flow passes (`--filter 'tcp port 9'`), a packet takes 46 % of what
+//! it takes with `--actor read`: 79 of 170 ns (medians of three alternating pairs).
 //!
 //! **Shards.** Frames dealt out beforehand, no reader: two shards give 1.95 times the packets a second of one on mixed and
 //! 1.98 times on churn (medians of five and three pairs; `mosaic bench replay FILE --shards 2`).

@@ -108,7 +108,10 @@ pub(crate) fn small_requests(lab: &Lab, host: &str, count: usize) -> Vec<Transfe
 
 fn fetch(lab: &Lab, arguments: &[&str]) -> Vec<Transfer> {
     const REPORT: &str = "%{http_code} %{local_port} %{num_connects} %{size_request} %{size_header} %{size_download}\\n";
-    let curl = ["curl", "-sS", "-m", "45", "-w", REPORT];
+    // Slow is what bad links make of a transfer; stuck is what nothing comes of for half a minute.
+    let curl = [
+        "curl", "-sS", "-m", "150", "-y", "30", "-Y", "1", "-w", REPORT,
+    ];
     let report = lab.a.run(&[&curl[..], arguments].concat());
     let transfers = report.lines().map(|line| {
         let numbers: Vec<u64> = line.split(' ').map(|n| n.parse().unwrap()).collect();

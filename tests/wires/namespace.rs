@@ -12,7 +12,7 @@ use serde_json::Value;
 /// Names of namespaces begin with it; the number of the process that made them follows.
 const PREFIX: &str = "mosaic-wires-";
 /// Seconds that any one command may take.
-const COMMAND_SECONDS: &str = "50";
+const COMMAND_SECONDS: &str = "160";
 /// Time within which everything here happens on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
