@@ -13,7 +13,7 @@
 //! | [`metrics`] | what can be watched, and what is alarming |
 //! | [`examples`] | which program to start from |
 //! | [`testing`] | how mosaic is tested, and how to test an actor |
-//! | [`reference`] | what is different from mOS, and why |
+//! | [`reference`](mod@reference) | what is different from mOS, and why |
 //! | [`performance`] | how fast it is, and how to measure that |
 //!
 //! # The shortest way in
