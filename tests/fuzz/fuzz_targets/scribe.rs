@@ -67,7 +67,7 @@ impl Scribe {
             .on(Hook::End, events)
             .retain(retain);
         monitor
-            .on(Hook::Send, early)
+            .on(Hook::Receive, early)
             .packets(Hook::Receive)
             .open()
             .unwrap();
