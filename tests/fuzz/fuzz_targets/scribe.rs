@@ -237,7 +237,7 @@ fn sip(direction: &mut Direction, context: &mut FlowContext<'_>, side: Side, mos
             direction.taken += taken as u64;
             true
         }
-        Err(PeekError::NoData) => false,
+        Err(PeekError::NoData | PeekError::NotConnected) => false,
         Err(PeekError::Lost(lost)) => {
             direction.lost += lost;
             true
