@@ -68,7 +68,8 @@
 //! | mixed | 145 | 44 | 3.3 | 1,218,000,000 bytes, all |
 //! | bulk | 93 | 43 | 2.1 | 1,200,240,000 bytes, all |
 //!
-//! Before changes, injection and subscriptions of single flows were built, churn and mixed took 156 and 131. Profile
+//! Bulk was measured before changes, injection and subscriptions of single flows were built; churn and mixed took 156 and
+//! 131 then. Profile
 //! `receiver` (`--profile receiver`), the one for live traffic, then took as long as `record`: 181, 134 and 96 in a run where
 //! that took 173, 138 and 96.
 //!
