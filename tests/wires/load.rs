@@ -14,7 +14,7 @@ pub(crate) const FILE_BYTES: usize = 10_000_000;
 /// Text of the small one.
 const SMALL: &str = "Hello from a network namespace.\n";
 
-/// nginx in B, with `big` and `small` to fetch.
+/// nginx in B, with `big` and `small` to fetch, and `slow`: the large file at 300 kB a second.
 #[derive(Debug)]
 pub(crate) struct Web {
     _nginx: Background,
@@ -38,14 +38,11 @@ impl Web {
         fs::create_dir(&root).unwrap();
         fs::write(root.join("big"), &big).unwrap();
         fs::write(root.join("small"), SMALL).unwrap();
-        let listen =
-            "listen 80; listen [::]:80; listen 81; listen [::]:81; listen 82; listen [::]:82;";
+        let server = "listen 80; listen [::]:80; listen 81; listen [::]:81; listen 82; listen [::]:82; \
+                      location ~ ^/small { try_files /small =404; } \
+                      location /slow { try_files /big =404; limit_rate 300k; }";
         let web = Self {
-            _nginx: nginx(
-                lab,
-                "nginx",
-                &format!("{listen} location ~ ^/small {{ try_files /small =404; }}"),
-            ),
+            _nginx: nginx(lab, "nginx", server),
             big,
         };
         wait_for_port(&lab.b, 80);

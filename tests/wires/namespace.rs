@@ -14,7 +14,7 @@ const PREFIX: &str = "mosaic-wires-";
 /// Seconds that any one command may take.
 const COMMAND_SECONDS: &str = "160";
 /// Time within which everything here happens on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What must be installed.
 const TOOLS: &[&str] = &[

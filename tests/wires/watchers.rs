@@ -59,8 +59,8 @@ fn transfers_are_booked_while_they_last() {
     let Some(lab) = Lab::new() else { return };
     let _web = Web::start(&lab);
     let accounting = Mosaic::example(&lab, Device::Veth, "accounting", &["--json", "--book", "1"]);
-    let url = format!("http://{B4}/big");
-    let curl = ["curl", "-sS", "--limit-rate", "1M", "-o", "/dev/null", &url];
+    let url = format!("http://{B4}/slow");
+    let curl = ["curl", "-sS", "-o", "/dev/null", &url];
     let mut curl = lab.a.start(&curl, lab.folder(), "slow");
     let charged = eventually("a table in the middle", || {
         accounting.signal("USR1");
