@@ -184,7 +184,7 @@ fn a_connection_that_waits_gets_through_when_the_rules_change() {
     let firewall = start(&lab, Device::Veth, "DROP tcp any any");
     let url = format!("http://{B4}/small");
     let mut curl = lab.a.start(
-        &["curl", "-sS", "-m", "15", "-o", "/dev/null", &url],
+        &["curl", "-sS", "-m", "60", "-o", "/dev/null", &url],
         lab.folder(),
         "patient",
     );

@@ -143,12 +143,12 @@ fn where_ports_run_out_it_is_said_and_they_come_back() {
             .success()
     };
     // Of each shard's five, about half lead back to it: any may be the last.
-    let answered = (0..12).filter(|_| request("0.3")).count();
+    let answered = (0..12).filter(|_| request("1")).count();
     assert!((1..=10).contains(&answered), "{answered}");
     eventually("a complaint", || {
         nat.said().contains("no port left").then_some(())
     });
-    eventually("a port", || request("1").then_some(()));
+    eventually("a port", || request("2").then_some(()));
     let printed = nat.end().summary;
     assert!(figure(&printed, "no port left") > 0, "{printed}");
 }
