@@ -22,15 +22,13 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Parser;
 use ipnet::IpNet;
 use mosaic::config::Plan;
-use mosaic::control::Interrupt;
+use mosaic::control::Reminder;
 use mosaic::prelude::*;
 use serde::Serialize;
 
@@ -38,6 +36,10 @@ use serde::Serialize;
 #[derive(Debug, Parser)]
 struct Args {
     /// Captures; tests/captures/lossy.pcap without one
+    #[arg(
+        hide_default_value = true,
+        default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/captures/lossy.pcap")
+    )]
     captures: Vec<PathBuf>,
     /// Live ports, from a configuration file of `mosaic run`
     #[arg(long, value_name = "FILE", conflicts_with = "captures")]
@@ -67,27 +69,17 @@ const SUBSCRIBERS_MAX: usize = 1 << 20;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
-    let mut plan = Plan::default();
-    if let Some(file) = &args.config {
-        plan.read_file(file)?;
-    } else if args.captures.is_empty() {
-        plan.captures =
-            vec![concat!(env!("CARGO_MANIFEST_DIR"), "/tests/captures/lossy.pcap").into()];
-    } else {
-        plan.captures.clone_from(&args.captures);
-    }
-    let metrics = plan.metrics;
+    let plan = Plan::file_or_captures(args.config.as_deref(), args.captures)?;
     let whose = Whose {
-        networks: args.subscribers.clone(),
+        networks: args.subscribers,
         prefix4: args.prefix4,
         prefix6: args.prefix6,
     };
     let (ledgers, received) = channel();
     let book = Duration::from_secs(args.book);
-    let asked = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::clone(&asked))?;
-    let interrupt = Interrupt::catch()?;
-    let runtime = Runtime::builder()
+    let mut reminder = Reminder::new(args.every.map(Duration::from_secs))?;
+    let mut table = Table::new(received);
+    let report = Runtime::builder()
         .plan(plan)
         .actor("accounting", move |_shard| Accounting {
             whose: whose.clone(),
@@ -95,26 +87,12 @@ fn main() -> Result<(), Box<dyn Error>> {
             ledger: Ledger::new(),
             ledgers: ledgers.clone(),
         })
-        .start()?;
-    let server = metrics
-        .map(|address| mosaic::metrics::serve(address, runtime.watch()))
-        .transpose()?;
-    if let Some(server) = &server {
-        eprintln!("accounting: metrics at http://{}/metrics", server.address());
-    }
-    let mut table = Table::new(received);
-    let mut clock = args.every.map(Ticks::every);
-    runtime.drive(|runtime| {
-        table.take_in();
-        let due = clock.as_mut().is_some_and(Ticks::is_due);
-        if asked.swap(false, Ordering::Relaxed) || due {
-            table.print(args.json);
-        }
-        if interrupt.is_asked() {
-            runtime.stop();
-        }
-    });
-    let report = runtime.wait()?;
+        .attend("accounting", |_| {
+            table.take_in();
+            if reminder.is_due() {
+                table.print(args.json);
+            }
+        })?;
     table.take_in();
     table.print(args.json);
     Ok(report.into_result()?)
@@ -354,32 +332,5 @@ impl Table {
                 up.keep_alives + down.keep_alives
             );
         }
-    }
-}
-
-/// Time that passes between tables.
-struct Ticks {
-    every: Duration,
-    last: Instant,
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "tables are printed by the clock on the wall"
-)]
-impl Ticks {
-    fn every(seconds: u64) -> Self {
-        Self {
-            every: Duration::from_secs(seconds),
-            last: Instant::now(),
-        }
-    }
-
-    fn is_due(&mut self) -> bool {
-        let is_due = self.last.elapsed() >= self.every;
-        if is_due {
-            self.last = Instant::now();
-        }
-        is_due
     }
 }

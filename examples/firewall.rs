@@ -34,28 +34,28 @@
 
 use std::collections::HashMap;
 use std::error::Error;
-use std::fs;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use clap::Parser;
 use ipnet::IpNet;
 use mosaic::config::Plan;
-use mosaic::control::Interrupt;
+use mosaic::control::{Reminder, Watched};
 use mosaic::prelude::*;
-use signal_hook::consts::{SIGHUP, SIGUSR1};
 
 /// Rules for connections, read again when they change
 #[derive(Debug, Parser)]
 struct Args {
     /// Captures; one of this repository without one
+    #[arg(
+        hide_default_value = true,
+        default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/captures/http.pcap")
+    )]
     captures: Vec<PathBuf>,
     /// Live ports, from a configuration file of `mosaic run`
     #[arg(long, value_name = "FILE", conflicts_with = "captures")]
@@ -77,84 +77,39 @@ DROP   any 2001:db8::/32   any
 
 /// Rules of one file.
 const RULES_MAX: usize = 1 << 16;
-/// How often the file is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How often shards tell what they have counted.
 const TELL_EVERY: Duration = Duration::from_millis(200);
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
-    let mut plan = Plan::default();
-    if let Some(file) = &args.config {
-        plan.read_file(file)?;
-    } else if args.captures.is_empty() {
-        plan.captures =
-            vec![concat!(env!("CARGO_MANIFEST_DIR"), "/tests/captures/http.pcap").into()];
-    } else {
-        plan.captures.clone_from(&args.captures);
-    }
-    let rules = Rulebook::open(args.rules)?;
+    let plan = Plan::file_or_captures(args.config.as_deref(), args.captures)?;
+    let mut rules = Rulebook::open(args.rules)?;
     let (ledgers, received) = channel();
-    let table = Table {
+    let mut table = Table {
         counts: Ledger::new(),
         ledgers: received,
     };
-    let metrics = plan.metrics;
+    let mut reminder = Reminder::new(args.every.map(Duration::from_secs))?;
     let in_force = Arc::clone(&rules.in_force);
-    let builder = Runtime::builder()
+    let report = Runtime::builder()
         .plan(plan)
         .actor("firewall", move |_shard| Firewall {
             rules: arc_swap::Cache::new(Arc::clone(&in_force)),
             ledger: Ledger::new(),
             ledgers: ledgers.clone(),
-        });
-    let every = args
-        .every
-        .map(|seconds| Ticks::every(Duration::from_secs(seconds)));
-    run(builder, metrics, rules, table, every)
-}
-
-/// Until the captures end or a signal comes.
-fn run(
-    builder: Builder,
-    metrics: Option<SocketAddr>,
-    mut rules: Rulebook,
-    mut table: Table,
-    mut every: Option<Ticks>,
-) -> Result<(), Box<dyn Error>> {
-    let interrupt = Interrupt::catch()?;
-    let (asked, again) = (flag(SIGUSR1)?, flag(SIGHUP)?);
-    let runtime = builder.start()?;
-    let server = metrics
-        .map(|address| mosaic::metrics::serve(address, runtime.watch()))
-        .transpose()?;
-    if let Some(server) = &server {
-        eprintln!("firewall: metrics at http://{}/metrics", server.address());
-    }
-    let mut look = Ticks::every(LOOK_EVERY);
-    runtime.drive(|runtime| {
-        table.take_in();
-        if again.swap(false, Ordering::Relaxed) || look.is_due() && rules.have_changed() {
-            rules.read_again();
-        }
-        let due = every.as_mut().is_some_and(Ticks::is_due);
-        if asked.swap(false, Ordering::Relaxed) || due {
-            table.print(&rules);
-        }
-        if interrupt.is_asked() {
-            runtime.stop();
-        }
-    });
-    let report = runtime.wait()?;
+        })
+        .attend("firewall", |_| {
+            table.take_in();
+            if rules.file.has_changed() {
+                rules.read_again();
+            }
+            if reminder.is_due() {
+                table.print(&rules);
+            }
+        })?;
     table.take_in();
     table.print(&rules);
     Ok(report.into_result()?)
-}
-
-fn flag(signal: i32) -> std::io::Result<Arc<AtomicBool>> {
-    let flag = Arc::default();
-    signal_hook::flag::register(signal, Arc::clone(&flag))?;
-    Ok(flag)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -362,32 +317,18 @@ impl RuleSet {
 struct Rulebook {
     in_force: Arc<ArcSwap<RuleSet>>,
     names: Names,
-    /// `None`: they are built in.
-    path: Option<PathBuf>,
-    /// What the file looked like when it was read, and when it was last looked at.
-    read: Option<Looks>,
-    seen: Option<Looks>,
-}
-
-/// What changes when a file does: inode, length, and time of the last change.
-type Looks = (u64, u64, i64, i64);
-
-fn looks(path: &Path) -> Option<Looks> {
-    let about = fs::metadata(path).ok()?;
-    Some((about.ino(), about.len(), about.mtime(), about.mtime_nsec()))
+    file: Watched,
 }
 
 impl Rulebook {
-    fn open(path: Option<PathBuf>) -> Result<Self, String> {
+    fn open(path: Option<PathBuf>) -> Result<Self, Box<dyn Error>> {
         let mut book = Self {
             in_force: Arc::new(ArcSwap::from_pointee(RuleSet {
                 rules: Vec::new(),
                 version: 0,
             })),
             names: Names::default(),
-            read: path.as_deref().and_then(looks),
-            seen: None,
-            path,
+            file: Watched::new(path)?,
         };
         book.read_file()?;
         Ok(book)
@@ -396,25 +337,11 @@ impl Rulebook {
     /// Puts in force what the file says.
     fn read_file(&mut self) -> Result<(), String> {
         let version = self.in_force.load().version + 1;
-        let rules = match &self.path {
-            None => RuleSet::parse(RULES, &mut self.names, version)?,
-            Some(path) => {
-                self.read = looks(path);
-                let text = fs::read_to_string(path).map_err(|error| error.to_string());
-                text.and_then(|text| RuleSet::parse(&text, &mut self.names, version))
-                    .map_err(|error| format!("{}:{error}", path.display()))?
-            }
-        };
+        let parse = |text: &str| RuleSet::parse(text, &mut self.names, version);
+        let rules = self.file.load(RULES, parse);
+        let rules = rules.map_err(|error| error.to_string())?;
         self.in_force.store(Arc::new(rules));
         Ok(())
-    }
-
-    /// Whether the file is another than the one that was read, and changes no more: it looks as it did the last time.
-    fn have_changed(&mut self) -> bool {
-        let now = self.path.as_deref().and_then(looks);
-        let is_settled = now == self.seen;
-        self.seen = now;
-        is_settled && now.is_some() && now != self.read
     }
 
     fn read_again(&mut self) {
@@ -607,32 +534,5 @@ impl Table {
             bytes,
         } = self.counts.get(&name).copied().unwrap_or_default();
         println!("{number:>5} {flows:>9} {packets:>11} {bytes:>15}  {text}");
-    }
-}
-
-/// Something that is due again and again.
-struct Ticks {
-    every: Duration,
-    last: Instant,
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "files and tables go by the clock on the wall"
-)]
-impl Ticks {
-    fn every(every: Duration) -> Self {
-        Self {
-            every,
-            last: Instant::now(),
-        }
-    }
-
-    fn is_due(&mut self) -> bool {
-        let is_due = self.last.elapsed() >= self.every;
-        if is_due {
-            self.last = Instant::now();
-        }
-        is_due
     }
 }

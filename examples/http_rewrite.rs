@@ -25,13 +25,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::Parser;
 use mosaic::config::Plan;
-use mosaic::control::Interrupt;
 use mosaic::prelude::*;
 
 /// Sets headers of HTTP/1 messages
 #[derive(Debug, Parser)]
 struct Args {
     /// Captures; some of this repository without one
+    #[arg(
+        hide_default_value = true,
+        default_values = [
+            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/captures/http.pcap"),
+            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/captures/lossy.pcap"),
+        ]
+    )]
     captures: Vec<PathBuf>,
     /// Live ports, from a configuration file of `mosaic run`
     #[arg(long, value_name = "FILE", conflicts_with = "captures")]
@@ -92,26 +98,14 @@ struct Counts {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
-    let mut plan = Plan::default();
-    if let Some(file) = &args.config {
-        plan.read_file(file)?;
-    } else if args.captures.is_empty() {
-        let captures = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/captures/");
-        plan.captures = ["http", "lossy"]
-            .map(|name| format!("{captures}{name}.pcap").into())
-            .into();
-    } else {
-        plan.captures.clone_from(&args.captures);
-    }
-    let metrics = plan.metrics;
+    let plan = Plan::file_or_captures(args.config.as_deref(), args.captures)?;
     let mut wanted = [args.request, args.response];
     if wanted.iter().all(Vec::is_empty) {
         wanted[1].push(header("Server: mosaic")?);
     }
     let (wanted, counts) = (Arc::new(wanted), Arc::new(Counts::default()));
     let (of_shards, prints) = (Arc::clone(&counts), args.config.is_none());
-    let interrupt = Interrupt::catch()?;
-    let runtime = Runtime::builder()
+    let report = Runtime::builder()
         .plan(plan)
         .actor("http-rewrite", move |_shard| Rewriter {
             wanted: Arc::clone(&wanted),
@@ -119,22 +113,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             filter: args.filter.clone(),
             prints,
         })
-        .start()?;
-    let server = metrics
-        .map(|address| mosaic::metrics::serve(address, runtime.watch()))
-        .transpose()?;
-    if let Some(server) = &server {
-        eprintln!(
-            "http_rewrite: metrics at http://{}/metrics",
-            server.address()
-        );
-    }
-    runtime.drive(|runtime| {
-        if interrupt.is_asked() {
-            runtime.stop();
-        }
-    });
-    let report = runtime.wait()?;
+        .attend("http_rewrite", |_| ())?;
     counts.print();
     Ok(report.into_result()?)
 }

@@ -33,7 +33,6 @@ use std::collections::HashSet;
 use std::error::Error;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -45,7 +44,6 @@ use aho_corasick::nfa::contiguous::NFA;
 use aho_corasick::{Anchored, MatchKind};
 use clap::Parser;
 use mosaic::config::Plan;
-use mosaic::control::Interrupt;
 use mosaic::prelude::*;
 use mosaic::records::community_id::CommunityId;
 use serde::Deserialize;
@@ -55,6 +53,15 @@ use serde_json::{Value, json};
 #[derive(Debug, Parser)]
 struct Args {
     /// Captures; some of tests/captures without one
+    #[arg(
+        hide_default_value = true,
+        default_values = [
+            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/captures/http.pcap"),
+            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/captures/lossy.pcap"),
+            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/captures/tls.pcap"),
+            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/captures/dns.pcap"),
+        ]
+    )]
     captures: Vec<PathBuf>,
     /// Live ports, from a configuration file of `mosaic run`
     #[arg(long, value_name = "FILE", conflicts_with = "captures")]
@@ -105,7 +112,10 @@ const ALERTS_WAITING: usize = 1 << 14;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
-    let plan = plan(&args)?;
+    let mut plan = Plan::file_or_captures(args.config.as_deref(), args.captures)?;
+    if args.config.is_none() {
+        plan.shards = args.shards;
+    }
     let rules = Arc::new(match &args.rules {
         Some(file) => Rules::read(file)?,
         None => Rules::new(RULES)?,
@@ -131,7 +141,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     } else {
         args.depth
     };
-    let metrics = plan.metrics;
     let builder = Runtime::builder()
         .plan(plan)
         .actor("ids", move |_shard| Ids {
@@ -139,7 +148,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             depth,
             reporter: reporter.clone(),
         });
-    run(builder, metrics, log)?;
+    run(builder, log)?;
     match lost.load(Ordering::Relaxed) {
         0 => {}
         lost => eprintln!("ids: {lost} alerts were lost, written too slowly"),
@@ -147,47 +156,20 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Where packets come from.
-fn plan(args: &Args) -> mosaic::Result<Plan> {
-    let mut plan = Plan::default();
-    if let Some(file) = &args.config {
-        plan.read_file(file)?;
-        return Ok(plan);
-    }
-    plan.shards = args.shards;
-    plan.captures.clone_from(&args.captures);
-    if plan.captures.is_empty() {
-        let capture = |name| format!("{}/tests/captures/{name}.pcap", env!("CARGO_MANIFEST_DIR"));
-        plan.captures = ["http", "lossy", "tls", "dns"]
-            .map(|name| capture(name).into())
-            .into();
-    }
-    Ok(plan)
-}
-
 /// Until the captures end or a signal comes, or nothing can be written any more.
-fn run(builder: Builder, metrics: Option<SocketAddr>, mut log: Log) -> Result<(), Box<dyn Error>> {
-    let interrupt = Interrupt::catch()?;
-    let runtime = builder.start()?;
-    let server = metrics
-        .map(|address| mosaic::metrics::serve(address, runtime.watch()))
-        .transpose()?;
-    if let Some(server) = &server {
-        eprintln!("ids: metrics at http://{}/metrics", server.address());
-    }
+fn run(builder: Builder, mut log: Log) -> Result<(), Box<dyn Error>> {
     let mut written = Ok(());
-    runtime.drive(|runtime| {
+    let report = builder.attend("ids", |runtime| {
         if written.is_ok() {
             written = log.write();
         } else {
             // A shard may wait for room.
             log.waiting.try_iter().for_each(drop);
         }
-        if interrupt.is_asked() || written.is_err() {
+        if written.is_err() {
             runtime.stop();
         }
-    });
-    let report = runtime.wait()?;
+    })?;
     written.and_then(|()| log.write())?;
     Ok(report.into_result()?)
 }

@@ -28,28 +28,28 @@
 
 use std::collections::HashMap;
 use std::error::Error;
-use std::fs;
 use std::hash::Hasher;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use clap::Parser;
 use mosaic::config::Plan;
-use mosaic::control::Interrupt;
+use mosaic::control::{Reminder, Watched};
 use mosaic::prelude::*;
-use signal_hook::consts::{SIGHUP, SIGUSR1};
 use siphasher::sip::SipHasher13;
 
 /// Connections to one address, spread over many servers
 #[derive(Debug, Parser)]
 struct Args {
     /// Captures; one of this repository without one
+    #[arg(
+        hide_default_value = true,
+        default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/captures/http.pcap")
+    )]
     captures: Vec<PathBuf>,
     /// Live ports, from a configuration file of `mosaic run`
     #[arg(long, value_name = "FILE", conflicts_with = "captures")]
@@ -72,25 +72,15 @@ struct Args {
 
 const BACKENDS: &str = "192.0.2.11:80\n192.0.2.12:80\n192.0.2.13:80\n";
 
-/// How often the file is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How often shards tell what they have counted.
 const TELL_EVERY: Duration = Duration::from_millis(200);
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
-    let mut plan = Plan::default();
-    if let Some(file) = &args.config {
-        plan.read_file(file)?;
-    } else if args.captures.is_empty() {
-        plan.captures =
-            vec![concat!(env!("CARGO_MANIFEST_DIR"), "/tests/captures/http.pcap").into()];
-    } else {
-        plan.captures.clone_from(&args.captures);
-    }
-    let directory = Directory::open(args.backends)?;
+    let plan = Plan::file_or_captures(args.config.as_deref(), args.captures)?;
+    let mut directory = Directory::open(args.backends)?;
     let (ledgers, received) = channel();
-    let table = Table {
+    let mut table = Table {
         counts: Ledger::new(),
         ledgers: received,
     };
@@ -102,66 +92,28 @@ fn main() -> Result<(), Box<dyn Error>> {
         )
     });
     let services = services.collect::<Vec<_>>().join(" or ");
-    let metrics = plan.metrics;
+    let mut reminder = Reminder::new(args.every.map(Duration::from_secs))?;
     let in_force = Arc::clone(&directory.in_force);
-    let builder = Runtime::builder()
+    let report = Runtime::builder()
         .plan(plan)
         .actor("load-balancer", move |_shard| Balancer {
             services: services.clone(),
             pool: arc_swap::Cache::new(Arc::clone(&in_force)),
             ledger: Ledger::new(),
             ledgers: ledgers.clone(),
-        });
-    let every = args
-        .every
-        .map(|seconds| Ticks::every(Duration::from_secs(seconds)));
-    run(builder, metrics, directory, table, every)
-}
-
-/// Until the captures end or a signal comes.
-fn run(
-    builder: Builder,
-    metrics: Option<SocketAddr>,
-    mut directory: Directory,
-    mut table: Table,
-    mut every: Option<Ticks>,
-) -> Result<(), Box<dyn Error>> {
-    let interrupt = Interrupt::catch()?;
-    let (asked, again) = (flag(SIGUSR1)?, flag(SIGHUP)?);
-    let runtime = builder.start()?;
-    let server = metrics
-        .map(|address| mosaic::metrics::serve(address, runtime.watch()))
-        .transpose()?;
-    if let Some(server) = &server {
-        eprintln!(
-            "load_balancer: metrics at http://{}/metrics",
-            server.address()
-        );
-    }
-    let mut look = Ticks::every(LOOK_EVERY);
-    runtime.drive(|runtime| {
-        table.take_in();
-        if again.swap(false, Ordering::Relaxed) || look.is_due() && directory.has_changed() {
-            directory.read_again();
-        }
-        let due = every.as_mut().is_some_and(Ticks::is_due);
-        if asked.swap(false, Ordering::Relaxed) || due {
-            table.print(&directory);
-        }
-        if interrupt.is_asked() {
-            runtime.stop();
-        }
-    });
-    let report = runtime.wait()?;
+        })
+        .attend("load_balancer", |_| {
+            table.take_in();
+            if directory.file.has_changed() {
+                directory.read_again();
+            }
+            if reminder.is_due() {
+                table.print(&directory);
+            }
+        })?;
     table.take_in();
     table.print(&directory);
     Ok(report.into_result()?)
-}
-
-fn flag(signal: i32) -> std::io::Result<Arc<AtomicBool>> {
-    let flag = Arc::default();
-    signal_hook::flag::register(signal, Arc::clone(&flag))?;
-    Ok(flag)
 }
 
 /// Places of the table: a prime number, much larger than the number of servers (the paper's value).
@@ -293,28 +245,14 @@ impl Pool {
 /// The servers in force, and where they come from.
 struct Directory {
     in_force: Arc<ArcSwap<Pool>>,
-    /// `None`: they are built in.
-    path: Option<PathBuf>,
-    /// What the file looked like when it was read, and when it was last looked at.
-    read: Option<Looks>,
-    seen: Option<Looks>,
-}
-
-/// What changes when a file does: inode, length, and time of the last change.
-type Looks = (u64, u64, i64, i64);
-
-fn looks(path: &Path) -> Option<Looks> {
-    let about = fs::metadata(path).ok()?;
-    Some((about.ino(), about.len(), about.mtime(), about.mtime_nsec()))
+    file: Watched,
 }
 
 impl Directory {
-    fn open(path: Option<PathBuf>) -> Result<Self, String> {
+    fn open(path: Option<PathBuf>) -> Result<Self, Box<dyn Error>> {
         let mut directory = Self {
             in_force: Arc::new(ArcSwap::from_pointee(Pool::parse("")?)),
-            read: None,
-            seen: None,
-            path,
+            file: Watched::new(path)?,
         };
         directory.read_file()?;
         Ok(directory)
@@ -322,25 +260,10 @@ impl Directory {
 
     /// Puts in force what the file says.
     fn read_file(&mut self) -> Result<(), String> {
-        let pool = match &self.path {
-            None => Pool::parse(BACKENDS)?,
-            Some(path) => {
-                self.read = looks(path);
-                let text = fs::read_to_string(path).map_err(|error| error.to_string());
-                text.and_then(|text| Pool::parse(&text))
-                    .map_err(|error| format!("{}:{error}", path.display()))?
-            }
-        };
+        let pool = self.file.load(BACKENDS, Pool::parse);
+        let pool = pool.map_err(|error| error.to_string())?;
         self.in_force.store(Arc::new(pool));
         Ok(())
-    }
-
-    /// Whether the file is another than the one that was read, and changes no more: it looks as it did the last time.
-    fn has_changed(&mut self) -> bool {
-        let now = self.path.as_deref().and_then(looks);
-        let is_settled = now == self.seen;
-        self.seen = now;
-        is_settled && now.is_some() && now != self.read
     }
 
     fn read_again(&mut self) {
@@ -520,32 +443,5 @@ impl Table {
             bytes,
         } = self.counts.get(&server).copied().unwrap_or_default();
         println!("{name:<26} {flows:>9} {packets:>11} {bytes:>15}");
-    }
-}
-
-/// Something that is due again and again.
-struct Ticks {
-    every: Duration,
-    last: Instant,
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "files and tables go by the clock on the wall"
-)]
-impl Ticks {
-    fn every(every: Duration) -> Self {
-        Self {
-            every,
-            last: Instant::now(),
-        }
-    }
-
-    fn is_due(&mut self) -> bool {
-        let is_due = self.last.elapsed() >= self.every;
-        if is_due {
-            self.last = Instant::now();
-        }
-        is_due
     }
 }

@@ -23,23 +23,25 @@
 
 use std::collections::VecDeque;
 use std::error::Error;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Parser;
 use ipnet::Ipv4Net;
 use mosaic::config::Plan;
-use mosaic::control::Interrupt;
+use mosaic::control::{Reminder, Ticks};
 use mosaic::prelude::*;
 
 /// Private addresses behind a few public ones
 #[derive(Debug, Parser)]
 struct Args {
     /// Captures; one of this repository without one
+    #[arg(
+        hide_default_value = true,
+        default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/captures/http.pcap")
+    )]
     captures: Vec<PathBuf>,
     /// Live ports, from a configuration file of `mosaic run`
     #[arg(long, value_name = "FILE", conflicts_with = "captures")]
@@ -81,19 +83,17 @@ const TELL_EVERY: Duration = Duration::from_millis(200);
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
-    let mut plan = Plan::default();
-    if let Some(file) = &args.config {
-        plan.read_file(file)?;
-    } else if args.captures.is_empty() {
-        plan.captures =
-            vec![concat!(env!("CARGO_MANIFEST_DIR"), "/tests/captures/http.pcap").into()];
-    } else {
-        plan.captures.clone_from(&args.captures);
-    }
+    let plan = Plan::file_or_captures(args.config.as_deref(), args.captures)?;
     let (tallies, received) = channel();
-    let (metrics, shards) = (plan.metrics, plan.shards);
-    let (inside, outside) = (args.inside, args.address);
-    let builder = Runtime::builder()
+    let mut figures = Figures {
+        tally: Tally::default(),
+        tallies: received,
+        said: 0,
+    };
+    let mut second = Ticks::every(Duration::from_secs(1));
+    let mut reminder = Reminder::new(args.every.map(Duration::from_secs))?;
+    let (inside, outside, shards) = (args.inside, args.address, plan.shards);
+    let report = Runtime::builder()
         .plan(plan)
         .actor("nat", move |shard| Nat {
             free: endpoints(&outside, args.ports, shard, shards),
@@ -102,47 +102,16 @@ fn main() -> Result<(), Box<dyn Error>> {
             shard,
             tally: Tally::default(),
             tallies: tallies.clone(),
-        });
-    let figures = Figures {
-        tally: Tally::default(),
-        tallies: received,
-        said: 0,
-    };
-    run(builder, metrics, figures, args.every.map(Ticks::every))
-}
-
-/// Until the captures end or a signal comes.
-fn run(
-    builder: Builder,
-    metrics: Option<SocketAddr>,
-    mut figures: Figures,
-    mut every: Option<Ticks>,
-) -> Result<(), Box<dyn Error>> {
-    let interrupt = Interrupt::catch()?;
-    let asked = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::clone(&asked))?;
-    let runtime = builder.start()?;
-    let server = metrics
-        .map(|address| mosaic::metrics::serve(address, runtime.watch()))
-        .transpose()?;
-    if let Some(server) = &server {
-        eprintln!("nat: metrics at http://{}/metrics", server.address());
-    }
-    let mut second = Ticks::every(1);
-    runtime.drive(|runtime| {
-        figures.take_in();
-        if second.is_due() {
-            figures.complain();
-        }
-        let due = every.as_mut().is_some_and(Ticks::is_due);
-        if asked.swap(false, Ordering::Relaxed) || due {
-            figures.print();
-        }
-        if interrupt.is_asked() {
-            runtime.stop();
-        }
-    });
-    let report = runtime.wait()?;
+        })
+        .attend("nat", |_| {
+            figures.take_in();
+            if second.is_due() {
+                figures.complain();
+            }
+            if reminder.is_due() {
+                figures.print();
+            }
+        })?;
     figures.take_in();
     figures.complain();
     figures.print();
@@ -354,32 +323,5 @@ impl Figures {
             tally.untranslatable
         );
         println!("unasked         {:>12} packets dropped", tally.unasked);
-    }
-}
-
-/// Something that is due again and again.
-struct Ticks {
-    every: Duration,
-    last: Instant,
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "figures are printed by the clock on the wall"
-)]
-impl Ticks {
-    fn every(seconds: u64) -> Self {
-        Self {
-            every: Duration::from_secs(seconds),
-            last: Instant::now(),
-        }
-    }
-
-    fn is_due(&mut self) -> bool {
-        let is_due = self.last.elapsed() >= self.every;
-        if is_due {
-            self.last = Instant::now();
-        }
-        is_due
     }
 }

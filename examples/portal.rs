@@ -20,13 +20,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::Parser;
 use mosaic::config::Plan;
-use mosaic::control::Interrupt;
 use mosaic::prelude::*;
 
 /// Answers, resets and leads connections
 #[derive(Debug, Parser)]
 struct Args {
     /// Captures; one of this repository without one
+    #[arg(
+        hide_default_value = true,
+        default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/captures/http.pcap")
+    )]
     captures: Vec<PathBuf>,
     /// Live ports, from a configuration file of `mosaic run`
     #[arg(long, value_name = "FILE", conflicts_with = "captures")]
@@ -175,43 +178,21 @@ fn count(done: &AtomicU64, refused: &AtomicU64, is_done: bool) {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
-    let mut plan = Plan::default();
-    if let Some(file) = &args.config {
-        plan.read_file(file)?;
-    } else if args.captures.is_empty() {
-        plan.captures =
-            vec![concat!(env!("CARGO_MANIFEST_DIR"), "/tests/captures/http.pcap").into()];
-    } else {
-        plan.captures = args.captures;
-    }
+    let plan = Plan::file_or_captures(args.config.as_deref(), args.captures)?;
     let counts = Arc::<Counts>::default();
     let rules = Arc::new(Rules {
         answer: args.answer,
         reset: args.reset,
         lead: args.lead,
     });
-    let metrics = plan.metrics;
     let of_shards = Arc::clone(&counts);
-    let interrupt = Interrupt::catch()?;
-    let runtime = Runtime::builder()
+    let report = Runtime::builder()
         .plan(plan)
         .actor("portal", move |_shard| Portal {
             rules: Arc::clone(&rules),
             counts: Arc::clone(&of_shards),
         })
-        .start()?;
-    let server = metrics
-        .map(|address| mosaic::metrics::serve(address, runtime.watch()))
-        .transpose()?;
-    if let Some(server) = &server {
-        eprintln!("portal: metrics at http://{}/metrics", server.address());
-    }
-    runtime.drive(|runtime| {
-        if interrupt.is_asked() {
-            runtime.stop();
-        }
-    });
-    let report = runtime.wait()?;
+        .attend("portal", |_| ())?;
     let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     println!("answered  {}", of(&counts.answered));
     println!("reset     {}", of(&counts.reset));

@@ -14,7 +14,8 @@ use mosaic_runtime::{ActorSpec, Plan as Shards};
 
 use crate::config::words::Timeout;
 use crate::config::{Plan, ranges};
-use crate::{Error, Result, Runtime, filter};
+use crate::control::{Interrupt, say};
+use crate::{Error, Report, Result, Runtime, filter, metrics};
 
 /// Collects what to run. Later settings win over earlier ones, a configuration file among them.
 #[derive(Clone, Debug, Default)]
@@ -118,14 +119,63 @@ impl Builder {
     /// # Errors
     /// As [`start`](Self::start); and where a capture turned out damaged, after what could be read of it was processed.
     pub fn run(self) -> Result<()> {
-        let interrupt = crate::control::Interrupt::catch()?;
+        self.until_done(|_| Ok(()), |_| ())?.into_result()
+    }
+
+    /// As [`run`](Self::run), for a program that has something to do meanwhile and afterwards: calls `tick` often at first, then
+    /// 20 times a second, until every shard has ended, and gives the report, the reason why the source ended early in it.
+    /// `tick` may [`stop`](Runtime::stop) the shards.
+    ///
+    /// Where the plan names an address for metrics, they are served there meanwhile, and a line on standard error says so:
+    /// `NAME: metrics at http://ADDRESS/metrics`.
+    ///
+    /// ```
+    /// use mosaic::prelude::*;
+    ///
+    /// # fn main() -> mosaic::Result<()> {
+    /// let mut most = 0;
+    /// let report = Runtime::builder()
+    ///     .capture("tests/captures/http.pcap")
+    ///     .attend("flows", |runtime| most = runtime.snapshot().flows().max(most))?;
+    /// let figures = report.snapshot();
+    /// println!("{} packets, at most {most} flows at a time", figures.ingress().received_frames);
+    /// # assert!(figures.is_balanced() && figures.ingress().received_frames > 0);
+    /// report.into_result()
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`start`](Self::start); [`Error::Metrics`], [`Error::Signals`], [`Error::LostShard`].
+    pub fn attend(self, name: &str, tick: impl FnMut(&Runtime)) -> Result<Report> {
+        let address = self.plan.metrics;
+        let serve = |runtime: &Runtime| {
+            let Some(address) = address else {
+                return Ok(None);
+            };
+            let server = metrics::serve(address, runtime.watch())?;
+            let address = server.address();
+            say(format_args!("{name}: metrics at http://{address}/metrics"));
+            Ok(Some(server))
+        };
+        self.until_done(serve, tick)
+    }
+
+    /// Runs until the source ends, `tick` stops the shards, or a signal comes. What `began` gives is kept until all is done.
+    fn until_done<K>(
+        self,
+        began: impl FnOnce(&Runtime) -> Result<K>,
+        mut tick: impl FnMut(&Runtime),
+    ) -> Result<Report> {
+        let interrupt = Interrupt::catch()?;
         let runtime = self.start()?;
+        let _kept = began(&runtime)?;
         runtime.drive(|runtime| {
+            tick(runtime);
             if interrupt.is_asked() {
                 runtime.stop();
             }
         });
-        runtime.wait()?.into_result()
+        runtime.wait()
     }
 
     /// Starts the shards and returns; they run on their own threads.

@@ -45,7 +45,7 @@
 //! | [`records`] | the connection log |
 //! | [`metrics`] | figures for Prometheus |
 //! | [`live`] | ports on network cards |
-//! | [`control`] | signals |
+//! | [`control`] | signals, files that change |
 //! | [`cli`] | the `mosaic` command |
 //! | [`manual`] | how it all fits together, page by page |
 #![forbid(unsafe_code)]

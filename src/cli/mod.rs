@@ -11,6 +11,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+use crate::control::say;
+
 /// Flows, streams and records from packets.
 ///
 /// Exit status: 0 done, 1 failed, 2 wrong usage. A failure is one line on standard error that names the file, key or
@@ -59,12 +61,6 @@ fn status(result: Result<(), impl std::fmt::Display>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// One line to standard error. Where even that is closed, nobody listens.
-fn say(line: std::fmt::Arguments<'_>) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 #[cfg(test)]

@@ -117,6 +117,23 @@ struct Metrics {
 }
 
 impl Plan {
+    /// What the TOML file `config` says; without one, `captures` are read, and the rest is as by default. For programs that take
+    /// either from their user.
+    ///
+    /// # Errors
+    /// [`ConfigError`], naming file, line and key.
+    pub fn file_or_captures(
+        config: Option<&Path>,
+        captures: Vec<PathBuf>,
+    ) -> Result<Self, ConfigError> {
+        let mut plan = Self::default();
+        match config {
+            Some(path) => plan.read_file(path)?,
+            None => plan.captures = captures,
+        }
+        Ok(plan)
+    }
+
     /// Takes over what the TOML file at `path` says; see the [module](super) for its keys.
     ///
     /// # Errors
@@ -387,6 +404,19 @@ mod tests {
         plan.read_text(Path::new("mosaic.toml"), text)
             .map(|()| plan)
             .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_file_takes_the_place_of_captures() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mosaic.toml");
+        std::fs::write(&path, "[source]\ncaptures = [\"a.pcap\"]\n").unwrap();
+        let captures = || vec!["b.pcap".into(), "c.pcap".into()];
+        let plan = Plan::file_or_captures(Some(&path), captures()).unwrap();
+        assert_eq!(plan.captures, [Path::new("a.pcap")]);
+        let plan = Plan::file_or_captures(None, captures()).unwrap();
+        assert_eq!(plan.captures, captures());
+        assert!(Plan::file_or_captures(Some(folder.path()), captures()).is_err());
     }
 
     /// The `number`th example of the module's documentation.

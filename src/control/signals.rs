@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM.
+//! SIGINT and SIGTERM, and signals that ask for something.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,5 +34,28 @@ impl Interrupt {
     /// Whether a signal has come.
     pub fn is_asked(&self) -> bool {
         self.asked.load(Ordering::Relaxed)
+    }
+}
+
+/// A signal that asks for something to be done, as often as it comes.
+#[derive(Debug)]
+pub(super) struct Request {
+    asked: Arc<AtomicBool>,
+}
+
+impl Request {
+    /// Catches `signal` from now on, for the rest of the process.
+    ///
+    /// # Errors
+    /// [`Error::Signals`] where the operating system refuses.
+    pub(super) fn by(signal: i32) -> Result<Self> {
+        let asked = Arc::default();
+        flag::register(signal, Arc::clone(&asked)).map_err(Error::Signals)?;
+        Ok(Self { asked })
+    }
+
+    /// Whether the signal has come since this was last asked.
+    pub(super) fn take(&self) -> bool {
+        self.asked.swap(false, Ordering::Relaxed)
     }
 }

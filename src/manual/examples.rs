@@ -21,6 +21,14 @@
 //! | `portal` | answers in place of a server, resets connections, leads them to another port | `answer`, `reset`, `translate` |
 //! | `tracegen` | writes captures to measure with | |
 //!
+//! # What they have in common
+//!
+//! A program that only runs its actors calls [`run`](crate::Builder::run). One that does something meanwhile, as printing a
+//! table, calls [`attend`](crate::Builder::attend), which also serves the metrics that its configuration asks for.
+//! [`Plan::file_or_captures`](crate::config::Plan::file_or_captures) is what stands behind `--config`,
+//! [`Reminder`](crate::control::Reminder) what stands behind `--every` and SIGUSR1, [`Watched`](crate::control::Watched) what
+//! reads rules again when they change.
+//!
 //! # What is charged
 //!
 //! `accounting` charges a byte of a TCP stream once: what the receiver has read, holes left out. Repeated bytes stand beside it,

@@ -20,6 +20,7 @@ use self::summary::Summary;
 pub(super) use self::summary::{Source, Words};
 use self::tally::{Tally, TallyActor};
 use self::writer::{Behind, Writer};
+use crate::control::say;
 use crate::metrics::{self, MetricsServer};
 use crate::{Builder, Error, Report, Result, Runtime, filter};
 
@@ -190,16 +191,16 @@ pub(super) fn report_to_humans(
         })?;
     }
     for line in summary::bounds_hit(&figures, words) {
-        super::say(format_args!("mosaic: a bound was hit: {line}"));
+        say(format_args!("mosaic: a bound was hit: {line}"));
     }
     if finished.records_lost > 0 {
-        super::say(format_args!(
+        say(format_args!(
             "mosaic: {} records were lost because the connection log could not be written fast enough",
             HumanCount(finished.records_lost)
         ));
     }
     for actor in report.actor_panics.iter().filter(|actor| actor.panics > 0) {
-        super::say(format_args!(
+        say(format_args!(
             "mosaic: {} panicked {} times: its results are incomplete",
             actor.name, actor.panics
         ));

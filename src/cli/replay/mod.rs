@@ -14,7 +14,7 @@ pub(crate) use self::args::ReplayArgs;
 use self::progress::Progress;
 use super::outputs::{self, Outputs, Source, Words};
 use crate::config::Plan;
-use crate::control::Interrupt;
+use crate::control::{Interrupt, say};
 use crate::{Builder, Error, Report, Result, Runtime};
 
 /// Runs the command.
@@ -69,7 +69,7 @@ fn report_interruption(report: &Report) {
         Some((done, total)) => format!(" after {} of {}", HumanBytes(done), HumanBytes(total)),
         None => String::new(),
     };
-    super::say(format_args!("mosaic: interrupted{read}"));
+    say(format_args!("mosaic: interrupted{read}"));
 }
 
 /// Refuses captures that cannot be opened, and a log that is one of them, before anything is written.

@@ -6,7 +6,7 @@ mod status;
 pub(crate) use self::args::RunArgs;
 use self::status::StatusLine;
 use super::outputs::{self, Outputs, Source, Words};
-use crate::control::Interrupt;
+use crate::control::{Interrupt, say};
 use crate::live::About;
 use crate::{Builder, Report, Result, Runtime};
 
@@ -44,10 +44,10 @@ fn drive(
     if !args.output.quiet {
         let shards = runtime.snapshot().shards.len();
         for line in lines(runtime.ports().about(), shards) {
-            super::say(format_args!("mosaic: {line}"));
+            say(format_args!("mosaic: {line}"));
         }
         if let Some(server) = &metrics {
-            super::say(format_args!(
+            say(format_args!(
                 "mosaic: metrics at http://{}/metrics",
                 server.address()
             ));
