@@ -7,8 +7,8 @@
 //!
 //! mosaic stands in the wire between the network and its router. What a host of `--inside` sends to the outside leaves with one of
 //! `--address` and a port of `--ports`, and answers find back; the router must send these addresses to the wire. Connections
-//! that nobody inside has asked for are dropped, and so is what cannot be translated (other protocols from private addresses, ICMP
-//! errors).
+//! that nobody inside has asked for are dropped, and so is what cannot be translated (other protocols from private addresses).
+//! ICMP errors come back to who sent what they quote.
 //! IPv6 passes untouched.
 //!
 //! Each connection has a port to itself, over all servers: so many ports, so many connections, those that ended a short time ago

@@ -217,6 +217,7 @@ impl Builder {
         } = self.plan;
         // Virtual devices bring packets of programs on this machine, which never were on a wire.
         wire.unfinished_checksums |= !live.is_empty();
+        wire.errors_follow |= !live.is_empty();
         shard.hash_seed = RandomState::new().build_hasher().finish();
         let shards =
             crate::config::check(u64::from(shards), &ranges::SHARDS).map_err(|source| {

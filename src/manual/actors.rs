@@ -299,7 +299,9 @@
 //! [`translate`](crate::prelude::FlowContext::translate), and from then on every packet of the flow leaves with other addresses and
 //! ports, in both directions; what comes back to the translated addresses is found to be of the same flow. Packets that come back
 //! must belong to the same shard, which depends on the addresses and ports: [`shard_of`](crate::prelude::FlowContext::shard_of) says
-//! which one it is, so that a source NAT tries ports until one fits.
+//! which one it is, so that a source NAT tries ports until one fits. ICMP errors about packets of the flow come back to who sent
+//! these, and quote them as they were sent, so that both ends find out about smaller MTUs and closed ports; only raw monitors see
+//! them.
 //!
 //! [`reset`](crate::prelude::FlowContext::reset) ends a connection at both ends, by RSTs that kernels believe;
 //! [`answer`](crate::prelude::FlowContext::answer) sends the client a page of your own and takes the server out of it;

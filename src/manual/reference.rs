@@ -52,3 +52,10 @@
 //! | `ERROR` is called at no hook while a packet is processed | at `Receive`, before the packet is shown there, and at `End` | the packet can be dropped for it |
 //! | `CONN_START`, `STATE_CHANGE` at `SND` and `RCV` only | also at `End`, in the order in which they happened | actors that never touch packets need no hook in their path |
 //! | after the end of a connection monitors are called in the order of registration | all events at `End` that nobody sent are told of in that order; what a side sent, in the order of the chain | |
+//!
+//! # Changing packets
+//!
+//! | reference | mosaic | why |
+//! |---|---|---|
+//! | a NAT rewrites every packet by itself, and the flow is found by where its server's packets come from | [`translate`](mosaic_engine::actor::FlowContext::translate) once; the flow is found under both pairs of addresses | |
+//! | ICMP errors belong to nothing: a NAT loses them | those about a translated flow go back with it (RFC 5508, section 4) | path MTU discovery works through a NAT |

@@ -311,6 +311,11 @@ pub const METRICS: &[Metric] = &[
         "Packets dropped because they could not be translated.",
         |s| s.counters.untranslated,
     ),
+    counter(
+        "mosaic_translated_errors_total",
+        "ICMP errors translated with the flow they are about; not among the tracked packets.",
+        |s| s.counters.errors_translated,
+    ),
     // Streams.
     counter(
         "mosaic_payload_bytes_total",
@@ -589,6 +594,7 @@ mod tests {
             edits_pushed: n(),
             unknown_links: n(),
             untranslated: n(),
+            errors_translated: n(),
         };
         let port = PortFigures {
             name: "left".into(),

@@ -7,7 +7,7 @@ use crate::crowd::{Crowd, nothing_waits, requests};
 use crate::lab::{A4, B4, B6, Device, Lab};
 use crate::load::{Web, iperf, iperf_server, ping};
 use crate::mosaic::Mosaic;
-use crate::namespace::eventually;
+use crate::namespace::{Namespace, eventually};
 
 const PUBLIC: &str = "203.0.113.1";
 
@@ -177,4 +177,78 @@ fn what_is_translated_arrives_whole() {
         "{printed}"
     );
     assert_eq!(figure(&printed, "no port left"), 0, "{printed}");
+}
+
+/// Behind B, over a link that takes less than the others.
+const FAR: &str = "198.51.100.2";
+const ROUTER: &str = "198.51.100.1";
+
+/// A host behind B that offers to take segments larger than its link does.
+fn far_host(lab: &Lab) -> Namespace {
+    let far = Namespace::new("far");
+    far.join("c0", &lab.b, "b1");
+    for (end, interface, address) in [(&far, "c0", FAR), (&lab.b, "b1", ROUTER)] {
+        end.words(&format!("ethtool -K {interface} tso off gso off gro off"));
+        end.ip(&format!("link set {interface} mtu 1300"));
+        end.ip(&format!("address add {address}/24 dev {interface}"));
+    }
+    far.ip(&format!("route add default via {ROUTER} advmss 1460"));
+    lab.b.set("net/ipv4/ip_forward", "1");
+    lab.a
+        .ip(&format!("route add 198.51.100.0/24 via {B4} dev a0"));
+    far
+}
+
+/// ICMP errors reach those who sent what they quote: a router says that a link takes less, and a host that nobody listens.
+#[test]
+fn errors_come_back_to_who_is_behind_the_address() {
+    let Some(lab) = Lab::new() else { return };
+    let far = far_host(&lab);
+    hide(&lab);
+    let nat = start(&lab, Device::VethQueues, &[], "");
+    let server = "import hashlib, socket\n\
+                  server = socket.create_server((\"\", 7777))\n\
+                  print(\"ready\", flush=True)\n\
+                  while True:\n\
+                  \x20 peer, _ = server.accept()\n\
+                  \x20 sum = hashlib.sha256()\n\
+                  \x20 while part := peer.recv(65536): sum.update(part)\n\
+                  \x20 peer.sendall(sum.digest())\n\
+                  \x20 peer.close()\n";
+    let _server = far.start(&["python3", "-c", server], lab.folder(), "server");
+    eventually("a server", || {
+        let said = fs::read_to_string(lab.path("server.out")).unwrap();
+        said.contains("ready").then_some(())
+    });
+    // IP_MTU_DISCOVER, IP_PMTUDISC_DO: nothing may be fragmented. IP_MTU says what was found out.
+    let client = format!(
+        "import hashlib, os, socket\n\
+         for _ in range(3):\n\
+         \x20 peer = socket.socket()\n\
+         \x20 peer.setsockopt(socket.IPPROTO_IP, 10, 2)\n\
+         \x20 peer.settimeout(30)\n\
+         \x20 peer.connect((\"{FAR}\", 7777))\n\
+         \x20 data = os.urandom(1 << 20)\n\
+         \x20 peer.sendall(data)\n\
+         \x20 peer.shutdown(socket.SHUT_WR)\n\
+         \x20 assert peer.recv(64) == hashlib.sha256(data).digest()\n\
+         \x20 assert peer.getsockopt(socket.IPPROTO_IP, 14) == 1300\n"
+    );
+    lab.a.run(&["python3", "-c", &client]);
+    let refused = format!(
+        "import socket\n\
+         peer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
+         peer.settimeout(20)\n\
+         peer.connect((\"{B4}\", 7))\n\
+         peer.send(b\"hello\")\n\
+         try: peer.recv(64)\n\
+         except ConnectionRefusedError: print(\"refused\")\n"
+    );
+    assert_eq!(lab.a.run(&["python3", "-c", &refused]), "refused\n");
+    let metrics = nat.at_rest();
+    assert!(metrics.sum("mosaic_translated_errors_total", &[]) >= 2.0);
+    assert_eq!(metrics.sum("mosaic_untranslated_packets_total", &[]), 0.0);
+    let printed = nat.end().summary;
+    assert_eq!(figure(&printed, "translated"), 4, "{printed}");
+    assert_eq!(figure(&printed, "unasked"), 0, "{printed}");
 }

@@ -63,5 +63,7 @@ crate::counters::counters! {
         unknown_links,
         /// Packets dropped because they could not be translated.
         untranslated,
+        /// ICMP errors translated with the flow they are about; these belong to no flow.
+        errors_translated,
     }
 }

@@ -16,6 +16,7 @@ pub mod inject;
 mod lifecycle;
 pub mod monitors;
 mod plan;
+mod quoted;
 mod raise;
 pub mod raw;
 mod release;
@@ -558,6 +559,13 @@ impl Shard {
         let packet = &run.packets[i];
         self.clock = self.clock.max(packet.clock);
         self.counters.packets += 1;
+        if matches!(packet.transport, Transport::Other)
+            && !self.specials.is_empty()
+            && self.take_error(run, i)
+        {
+            return;
+        }
+        let packet = &run.packets[i];
         self.counters.consumed += 1;
         self.counters.ip_bytes += u64::from(packet.ip_len);
         let found = match self.table.find(&packet.key, hash, candidate) {

@@ -52,6 +52,12 @@ impl Specials {
         }
     }
 
+    /// Whether there are none.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.list.len() == self.free.len()
+    }
+
     fn place(&self, flow: u32) -> Option<usize> {
         let place = self.index.get(flow as usize)?.checked_sub(1)?;
         usize::try_from(place).ok()

@@ -14,6 +14,7 @@ mod inject;
 mod lengths;
 mod life;
 mod overlap;
+mod quoted;
 mod raw;
 mod readers;
 mod short_way;

@@ -85,7 +85,13 @@ impl FlowContext<'_> {
     /// Packets are rewritten last, after both hooks: there they have the addresses with which they came, and
     /// [`endpoint`](Self::endpoint), [`summary`](Self::summary) and the packet's key tell the original ones. A packet that cannot be
     /// rewritten is dropped and counted (`untranslated`): one that came in fragments (of which the first ones have left as they
-    /// came), or for which the burst has no room. ICMP errors about a translated flow are not translated.
+    /// came), or for which the burst has no room.
+    ///
+    /// ICMP errors about packets of the flow are translated as well, with what they quote, so that ends learn of ways with a
+    /// smaller MTU (RFC 5508, section 4): an error goes to who sent the quoted packet, and quotes it as it was there. Its
+    /// source becomes the other end, as the receiver knows it, where that end's address is translated; otherwise it stays
+    /// that of the router. Such errors are no packets of a flow: only raw monitors see them. Redirects are dropped
+    /// (`untranslated`).
     ///
     /// # Errors
     /// [`TranslateError`].
@@ -333,7 +339,7 @@ fn rewrite(
 }
 
 /// Puts hardware addresses into a frame that begins with Ethernet.
-fn set_hardware(link: LinkType, bytes: &mut [u8], sums: &Sums, hardware: Hardware) {
+pub(super) fn set_hardware(link: LinkType, bytes: &mut [u8], sums: &Sums, hardware: Hardware) {
     if link != LinkType::ETHERNET {
         return;
     }

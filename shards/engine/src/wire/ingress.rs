@@ -52,6 +52,10 @@ pub struct WireConfig {
     /// Tells checksums that were left to a network card to finish from wrong ones, as they come from other programs on this
     /// machine through virtual devices; see [`Packet::unfinished`]. Off for captures, where they count as wrong.
     pub unfinished_checksums: bool,
+    /// Gives ICMP errors to the shard that owns the flow of the packet they quote, where they can be translated with it; not
+    /// to the owner of their own addresses. Off for captures, whose records do not depend on the number of shards: with it,
+    /// errors between two hosts are a flow on each shard that gets some of them.
+    pub errors_follow: bool,
     /// How long an incomplete datagram is kept, in nanoseconds (RFC 791 and RFC 8200 say 60 s; systems use 30 s).
     pub fragment_timeout_ns: u64,
 }
@@ -63,6 +67,7 @@ impl Default for WireConfig {
             domain: KeyDomain::default(),
             packet_filter: None,
             unfinished_checksums: false,
+            errors_follow: false,
             fragments_max: crate::limits::FRAGMENTS,
             fragment_timeout_ns: crate::limits::FRAGMENT_TIMEOUT_NS,
         }
@@ -211,6 +216,7 @@ impl Ingress {
         Checks {
             verify: self.config.checksums == Checksums::Verify,
             unfinished: self.config.unfinished_checksums,
+            errors_follow: self.config.errors_follow,
         }
     }
 
@@ -771,7 +777,11 @@ mod tests {
                 wire_len: frame.wire_len,
             };
             let mut packets = Vec::new();
-            let checks = Checks { verify, unfinished };
+            let checks = Checks {
+                verify,
+                unfinished,
+                errors_follow: false,
+            };
             if fast::parse(&frame.bytes, &origin, checks, &mut packets) {
                 let mut layers = Layers::new();
                 let view = View::new(&frame.bytes, frame.wire_len as usize);

@@ -87,7 +87,8 @@ pub struct Packet {
     /// Index into [`Parsed::encapsulations`](super::Parsed::encapsulations) of what was taken off around the innermost IP
     /// header.
     pub encapsulation: u8,
-    /// Symmetric Toeplitz hash ([`flow::rss::hash`](crate::flow::rss::hash)), which decides the owner.
+    /// Symmetric Toeplitz hash ([`flow::rss::hash`](crate::flow::rss::hash)), which decides the owner: of the key, or of what
+    /// an ICMP error quotes where [errors follow flows](super::WireConfig::errors_follow).
     pub rss: u32,
     /// When it was captured.
     pub timestamp: Timestamp,

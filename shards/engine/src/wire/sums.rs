@@ -6,8 +6,11 @@ use super::checksum::{fold, sum};
 use super::packet::Packet;
 use super::view::View;
 use super::walk::{Layers, Next, Walk};
-use super::{Buffer, LAYERS_MAX};
+use super::{Buffer, LAYERS_MAX, Quote};
 use crate::flow::Proto;
+
+/// Those of the innermost packet, and of one that it quotes.
+const OWN: usize = 4;
 
 /// A checksum field and the bytes it covers, as offsets in the buffer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,7 +31,7 @@ pub(super) type Range = (usize, usize);
 /// Every checksum of a packet, the innermost first, and what must stay as it is.
 #[derive(Clone, Debug)]
 pub(crate) struct Sums {
-    sums: ArrayVec<Sum, { LAYERS_MAX + 2 }>,
+    sums: ArrayVec<Sum, { LAYERS_MAX + OWN }>,
     /// Headers of tunnels around the packet.
     outer: ArrayVec<Range, { 2 * LAYERS_MAX }>,
     /// Whether the payload's protocol has a checksum that cannot follow a change.
@@ -48,6 +51,46 @@ impl Sums {
             sums.add_outer(packet, bytes)?;
         }
         sums.sums.retain(|sum| sum.field + 2 <= bytes.len());
+        Some(sums)
+    }
+
+    /// The same with those of what `packet` quotes, as far as they were quoted.
+    pub(crate) fn with_quote(packet: &Packet, quote: &Quote, bytes: &[u8]) -> Option<Self> {
+        let mut sums = Self::of(packet, bytes)?;
+        let (ip, transport, end) = (quote.ip_at, quote.transport_at, quote.end);
+        let is_v6 = quote.key.is_v6();
+        let addresses = if is_v6 {
+            (ip + 8, ip + 40)
+        } else {
+            (ip + 12, ip + 20)
+        };
+        let (at, addresses, never_zero) = match quote.key.proto() {
+            Proto::TCP => (16, addresses, false),
+            Proto::UDP => (6, addresses, true),
+            Proto::ICMP => (2, (0, 0), false),
+            Proto::ICMPV6 => (2, addresses, false),
+            _ => (usize::MAX, (0, 0), false),
+        };
+        let field = transport.saturating_add(at);
+        let is_quoted = field < end && end - field >= 2;
+        if is_quoted && !(never_zero && bytes.get(field..field + 2) == Some(&[0, 0])) {
+            let sum = Sum {
+                field,
+                covers: (transport, end),
+                addresses,
+                never_zero,
+            };
+            sums.sums.try_insert(0, sum).ok()?;
+        }
+        if !is_v6 {
+            let sum = Sum {
+                field: ip + 10,
+                covers: (ip, transport),
+                addresses: (0, 0),
+                never_zero: false,
+            };
+            sums.sums.try_insert(0, sum).ok()?;
+        }
         Some(sums)
     }
 
@@ -102,8 +145,11 @@ impl Sums {
         walk.ip.filter(|ip| ip.at == packet.ip_at as usize)?;
         let ip_at = packet.ip_at as usize;
         let around = walk.sums.iter().rev().filter(|sum| sum.field < ip_at);
-        self.sums
-            .extend(around.copied().take(self.sums.remaining_capacity()));
+        self.sums.extend(
+            around
+                .copied()
+                .take(self.sums.remaining_capacity().saturating_sub(2)),
+        );
         self.outer = walk
             .outer
             .iter()
@@ -138,7 +184,7 @@ impl Sums {
         else {
             return;
         };
-        let mut fields = ArrayVec::<(usize, u16), { LAYERS_MAX + 2 }>::new();
+        let mut fields = ArrayVec::<(usize, u16), { LAYERS_MAX + OWN }>::new();
         for (number, sum) in self.sums.iter().enumerate().skip(first) {
             let (before, after) = (sum.part(at, old), sum.part(at, new));
             if before != after {

@@ -2,6 +2,7 @@
 
 use super::checksum::{self, Finding};
 use super::packet::{Buffer, Packet, TcpFlags, Transport};
+use super::quote::Quote;
 use super::reason::Reason;
 use super::view::View;
 use super::walk::{Addresses, IpHeader};
@@ -18,8 +19,8 @@ const TCP_LEN: usize = 20;
 const TCP_NEEDED: usize = 16;
 const UDP_LEN: usize = 8;
 
-const ICMP_ECHO: [u8; 2] = [0, 8];
-const ICMPV6_ECHO: [u8; 2] = [128, 129];
+pub(super) const ICMP_ECHO: [u8; 2] = [0, 8];
+pub(super) const ICMPV6_ECHO: [u8; 2] = [128, 129];
 
 /// What a packet takes over from the frame that completed it.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +39,8 @@ pub(super) struct Checks {
     pub(super) verify: bool,
     /// Unfinished ones are told from wrong ones.
     pub(super) unfinished: bool,
+    /// Not of checksums: an ICMP error belongs to the owner of what it quotes.
+    pub(super) errors_follow: bool,
 }
 
 /// Ports and where the payload begins.
@@ -66,11 +69,11 @@ pub(super) fn packet(
             ..plain(&view)
         },
         Proto::ICMP => Segment {
-            ports: echo(&view, ICMP_ECHO),
+            ports: echo_of(view.captured(), ICMP_ECHO),
             ..plain(&view)
         },
         Proto::ICMPV6 => Segment {
-            ports: echo(&view, ICMPV6_ECHO),
+            ports: echo_of(view.captured(), ICMPV6_ECHO),
             ..plain(&view)
         },
         _ => plain(&view),
@@ -79,7 +82,11 @@ pub(super) fn packet(
     if finding == Finding::Bad {
         return Err(Reason::TransportChecksum);
     }
-    let (key, direction, rss) = key(ip, segment.ports, domain);
+    let (key, direction, mut rss) = key(ip, segment.ports, domain);
+    if checks.errors_follow && matches!(key.proto(), Proto::ICMP | Proto::ICMPV6) {
+        let quote = Quote::in_message(key.proto(), view.captured(), domain);
+        rss = quote.map_or(rss, |quote| rss::hash(&quote.key));
+    }
     let captured = view.captured().len();
     let header_captured = segment.header_len.min(captured);
     Ok(Packet {
@@ -146,10 +153,13 @@ fn ports(view: &View<'_>) -> Result<(u16, u16), Reason> {
     Ok((view.u16(0)?, view.u16(2)?))
 }
 
-/// The identifier of an echo request or reply (types `echo`) as both ports.
-fn echo(view: &View<'_>, echo: [u8; 2]) -> (u16, u16) {
-    match (view.u8(0), view.u16(4)) {
-        (Ok(kind), Ok(id)) if echo.contains(&kind) => (id, id),
+/// The identifier of an echo request or reply (types `echo`) as both ports; 0 where a message has none.
+pub(super) fn echo_of(message: &[u8], echo: [u8; 2]) -> (u16, u16) {
+    match *message {
+        [kind, _, _, _, high, low, ..] if echo.contains(&kind) => {
+            let id = u16::from_be_bytes([high, low]);
+            (id, id)
+        }
         _ => (0, 0),
     }
 }
