@@ -9,6 +9,7 @@
 //! HTTP requests to port 80 whose path begins with one of `--answer` get the page from here, and the server is told that the
 //! connection is over. Connections to a port of `--reset` are refused as if nobody listened, those that are open already reset at
 //! both ends. Connections to the first port of `--lead` really go to the second one of the same server, and see nothing of it.
+//! Connections on which nothing was sent for `--idle` seconds are reset at both ends.
 //!
 //! On captures nothing can be sent: what would have been done is counted. A request must lie within one segment to be recognised.
 #![expect(clippy::print_stdout, reason = "an example prints what it found")]
@@ -17,6 +18,7 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use clap::Parser;
 use mosaic::config::Plan;
@@ -43,6 +45,9 @@ struct Args {
     /// Leads connections to one port to another one
     #[arg(long, value_name = "FROM=TO", value_parser = two_ports)]
     lead: Vec<(u16, u16)>,
+    /// Resets connections on which nothing was sent for so long
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    idle: Option<u64>,
 }
 
 fn two_ports(text: &str) -> Result<(u16, u16), String> {
@@ -57,6 +62,7 @@ struct Counts {
     answered: AtomicU64,
     reset: AtomicU64,
     led: AtomicU64,
+    idle: AtomicU64,
     refused: AtomicU64,
 }
 
@@ -71,6 +77,7 @@ struct Rules {
     answer: Vec<String>,
     reset: Vec<u16>,
     lead: Vec<(u16, u16)>,
+    idle: Option<Duration>,
 }
 
 const BODY: &str = "<!doctype html><title>Closed</title><p>This page is closed.</p>\n";
@@ -99,6 +106,8 @@ impl Actor for Portal {
             .monitor_stream(Some(tcp))
             .packets(Hook::Send)
             .packets(Hook::Receive)
+            .on(Hook::End, EventSet::CONN_START)
+            .injects()
             .open()?;
         Ok(())
     }
@@ -130,6 +139,28 @@ impl Actor for Portal {
             }
         }
         Verdict::Forward
+    }
+
+    fn on_event(&mut self, (): &mut (), flow: &mut FlowContext<'_>, _: Event) {
+        if let Some(idle) = self.rules.idle {
+            // Where there are no more timers, some connections stay.
+            let _ = flow.set_timer(idle);
+        }
+    }
+
+    fn on_timer(&mut self, (): &mut (), flow: &mut FlowContext<'_>, _: TimerId) {
+        let Some(idle) = self.rules.idle else { return };
+        let summary = flow.summary();
+        if summary.end.is_some() {
+            return;
+        }
+        let quiet = flow.now().since(summary.last);
+        if quiet < idle {
+            let _ = flow.set_timer(idle - quiet);
+            return;
+        }
+        let done = flow.reset().is_ok();
+        count(&self.counts.idle, &self.counts.refused, done);
     }
 }
 
@@ -184,6 +215,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         answer: args.answer,
         reset: args.reset,
         lead: args.lead,
+        idle: args.idle.map(Duration::from_secs),
     });
     let of_shards = Arc::clone(&counts);
     let report = Runtime::builder()
@@ -197,6 +229,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("answered  {}", of(&counts.answered));
     println!("reset     {}", of(&counts.reset));
     println!("led       {}", of(&counts.led));
+    println!("idle      {}", of(&counts.idle));
     println!("could not {}", of(&counts.refused));
     Ok(report.into_result()?)
 }

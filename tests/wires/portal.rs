@@ -5,6 +5,7 @@ use std::fs;
 use crate::lab::{B4, B6, Device, Lab};
 use crate::load::Web;
 use crate::mosaic::Mosaic;
+use crate::namespace::eventually;
 
 /// What curl gets: its exit status, the status of HTTP, and how many bytes.
 fn request(lab: &Lab, url: &str) -> (i32, String) {
@@ -86,4 +87,48 @@ fn kernels_believe_resets_and_answers_and_see_no_translation() {
 #[test]
 fn also_between_queues() {
     believed(Device::VethQueues);
+}
+
+/// Both ends learn that a connection is over on which nobody has said anything for a second; one that is in use stays.
+#[test]
+fn idle_connections_are_reset_at_both_ends() {
+    let Some(lab) = Lab::new() else { return };
+    let portal = Mosaic::example(&lab, Device::VethQueues, "portal", &["--idle", "2"]);
+    let server = "import socket, threading\n\
+                  server = socket.create_server((\"\", 7777), backlog=64)\n\
+                  print(\"ready\", flush=True)\n\
+                  def serve(peer):\n\
+                  \x20 try:\n\
+                  \x20   while part := peer.recv(100): peer.sendall(part)\n\
+                  \x20   print(\"closed\", flush=True)\n\
+                  \x20 except ConnectionResetError: print(\"reset\", flush=True)\n\
+                  while True: threading.Thread(target=serve, args=(server.accept()[0],)).start()\n";
+    let _server = lab
+        .b
+        .start(&["python3", "-c", server], lab.folder(), "server");
+    let said = || fs::read_to_string(lab.path("server.out")).unwrap();
+    eventually("a server", || said().contains("ready").then_some(()));
+    // Ten that say something once, and one that goes on for longer.
+    let client = format!(
+        "import socket, time\n\
+         peers = [socket.create_connection((\"{B4}\", 7777)) for _ in range(11)]\n\
+         for peer in peers: peer.settimeout(30); peer.sendall(b\"hello\"); assert peer.recv(100) == b\"hello\"\n\
+         for _ in range(10):\n\
+         \x20 time.sleep(0.5); peers[0].sendall(b\"more\"); assert peers[0].recv(100) == b\"more\"\n\
+         for peer in peers[1:]:\n\
+         \x20 try: print(\"closed\" if not peer.recv(100) else \"data\")\n\
+         \x20 except ConnectionResetError: print(\"reset\")\n\
+         peers[0].close()\n"
+    );
+    let client = lab.a.run(&["python3", "-c", &client]);
+    assert_eq!(client, "reset\n".repeat(10));
+    eventually("what the server has seen", || {
+        let said = said();
+        let of = |word: &str| said.lines().filter(|line| *line == word).count();
+        (of("reset") == 10 && of("closed") == 1).then_some(())
+    });
+    let ended = portal.end();
+    for line in ["idle      10", "could not 0"] {
+        assert!(ended.summary.contains(line), "{}", ended.summary);
+    }
 }
