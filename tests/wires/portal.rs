@@ -67,7 +67,7 @@ fn believed(device: Device) {
     let log = fs::read_to_string(lab.path("nginx-access.log")).unwrap();
     assert!(!log.contains("closed"), "{log}");
     for end in [&lab.a, &lab.b] {
-        crate::namespace::eventually("closed sockets", || (sockets(&lab, end) == 0).then_some(()));
+        eventually("closed sockets", || (sockets(&lab, end) == 0).then_some(()));
     }
     let metrics = portal.at_rest();
     assert!(metrics.sum("mosaic_injected_frames_total", &[]) >= 40.0);
