@@ -306,8 +306,10 @@
 //! [`reset`](crate::prelude::FlowContext::reset) ends a connection at both ends, by RSTs that kernels believe;
 //! [`answer`](crate::prelude::FlowContext::answer) sends the client a page of your own and takes the server out of it;
 //! [`inject`](crate::prelude::FlowContext::inject) sends any segment, [`inject_packet`](crate::prelude::FlowContext::inject_packet) any IP
-//! packet. All of them need a packet of the flow in the burst, whose Ethernet header and VLAN tags they take over, and a wire: a
-//! capture or a tap is an error ([`NotInline`](crate::prelude::InjectError::NotInline)), and so are flows within tunnels.
+//! packet. They take over the Ethernet header and the VLAN tags of a packet of the flow in the burst. Where there is none, in timers
+//! and when a flow leaves, they go the way of earlier packets, if the monitor was opened with
+//! [`injects`](crate::prelude::MonitorBuilder::injects): so connections are reset that were idle for too long. They need a wire:
+//! a capture or a tap is an error ([`NotInline`](crate::prelude::InjectError::NotInline)), and so are flows within tunnels.
 //!
 //! ```
 //! use mosaic::prelude::*;

@@ -59,3 +59,4 @@
 //! |---|---|---|
 //! | a NAT rewrites every packet by itself, and the flow is found by where its server's packets come from | [`translate`](mosaic_engine::actor::FlowContext::translate) once; the flow is found under both pairs of addresses | |
 //! | ICMP errors belong to nothing: a NAT loses them | those about a translated flow go back with it (RFC 5508, section 4) | path MTU discovery works through a NAT |
+//! | a packet can be sent from a callback of a packet, which it is a copy of | from every callback: `inject`, `reset` and `inject_packet` compose packets, and know the way of flows whose monitor `injects` | idle connections can be reset |

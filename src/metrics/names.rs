@@ -593,6 +593,7 @@ mod tests {
             edits_answered: n(),
             edits_pushed: n(),
             unknown_links: n(),
+            ways_refused: n(),
             untranslated: n(),
             errors_translated: n(),
         };

@@ -45,6 +45,9 @@ pub const HELD_SEGMENTS: usize = 64;
 pub const HELD_BYTES: usize = 256 << 10;
 /// The same of one shard, in blocks of 2 KiB.
 pub const SHARD_HELD_BYTES: usize = 64 << 20;
+/// Different link layers and interfaces of one shard that are remembered for flows whose monitors
+/// [inject](crate::actor::MonitorBuilder::injects) without a packet at hand.
+pub const WAYS: usize = 1 << 12;
 /// Instructions of one packet filter program (`BPF_MAXINSNS` of most kernels).
 pub const FILTER_INSTRUCTIONS: usize = 4096;
 /// Distinct encapsulations a shard remembers for its records; further ones are recorded as plain.

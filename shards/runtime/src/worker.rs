@@ -326,6 +326,16 @@ impl<'a, P: Port> Worker<'a, P> {
         }
     }
 
+    /// Sends what actors have made while there were no packets.
+    fn send_made(&mut self) {
+        let shard = self.local.shard();
+        if shard.has_changes() && self.port.as_ref().is_some_and(P::is_inline) {
+            let (wire, batch) = (&mut self.figures.wire, &mut self.batch);
+            wire.apply(shard, &[], batch, 0, &mut self.extras);
+            self.send_with_extras(0);
+        }
+    }
+
     fn send(&mut self, forward: u64) {
         if let Some(port) = &mut self.port {
             let sent = port.tx_burst(&mut self.batch, forward);
@@ -446,7 +456,9 @@ impl<'a, P: Port> Worker<'a, P> {
     fn idle(&mut self) {
         self.figures.idle_polls += 1;
         if self.live && self.backoff.turns().is_multiple_of(CLOCK_TURNS) {
+            self.local.set_inline(self.is_inline());
             self.local.run_clock(clock::now());
+            self.send_made();
         }
         if self.backoff.turns().is_multiple_of(IDLE_PUBLISH_TURNS) {
             self.publish_figures();
@@ -472,6 +484,8 @@ impl<'a, P: Port> Worker<'a, P> {
 
     fn finish(&mut self) -> ShardReport {
         let end = self.shared.end_clock.load(Ordering::Acquire);
+        // What is made from here on would go nowhere.
+        self.local.set_inline(false);
         self.local.run_clock(Timestamp::from_nanos(end));
         while !self.local.end_some_flows(END_FLOWS) {
             self.bypass_turn();

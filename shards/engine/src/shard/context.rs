@@ -12,6 +12,7 @@ use super::monitors::Monitors;
 use super::special::Specials;
 use super::timers::{TimerError, TimerId, Timers};
 use super::track::{self, Tracks};
+use super::ways::Ways;
 use super::{Run, Shard, ShardConfig};
 use crate::actor::{ActorId, CloseError, Host, MonitorId};
 use crate::event::{EndReason, Hook, Side};
@@ -237,6 +238,7 @@ pub(super) struct World<'a> {
     pub(super) table: &'a FlowTable,
     pub(super) aliases: &'a mut Aliases,
     pub(super) specials: &'a mut Specials,
+    pub(super) ways: &'a Ways,
     /// Packets of the burst.
     pub(super) packets: &'a [Packet],
 }
@@ -271,6 +273,7 @@ impl Shard {
                 table: &self.table,
                 aliases: &mut self.aliases,
                 specials: &mut self.specials,
+                ways: &self.ways,
                 packets: run.packets,
             },
             shard: self.config.shard,

@@ -61,6 +61,8 @@ crate::counters::counters! {
         edits_pushed,
         /// Times a monitor's filter was to judge a frame of a link type that it has no program for: the frame did not pass.
         unknown_links,
+        /// Times nothing was remembered of how an end is reached, because too many ways are in use ([`limits::WAYS`](crate::limits::WAYS)).
+        ways_refused,
         /// Packets dropped because they could not be translated.
         untranslated,
         /// ICMP errors translated with the flow they are about; these belong to no flow.

@@ -4,6 +4,7 @@ use arrayvec::ArrayVec;
 
 use super::changes::Route;
 use super::context::FlowContext;
+use super::ways::Way;
 use super::{Run, Shard};
 use crate::event::{EndReason, Hook, Side};
 use crate::flow::Proto;
@@ -19,7 +20,9 @@ pub enum InjectError {
     /// The packets come from a capture or a tap: there is no way out.
     #[error("the source does not forward")]
     NotInline,
-    /// The flow has no packet in this burst, whose headers of the link layer could be taken: in timers, at removal.
+    /// The flow has no packet in this burst, whose headers of the link layer could be taken, as in timers and at removal; and
+    /// nothing is remembered of earlier ones: no monitor of the flow [injects](crate::actor::MonitorBuilder::injects), its
+    /// packets come in a tunnel, or too many ways are in use ([`limits::WAYS`](crate::limits::WAYS)).
     #[error("no packet of the flow in this burst")]
     NoPacket,
     /// What is around the flow's packets is more than Ethernet with VLAN tags, or bare IP.
@@ -95,10 +98,23 @@ struct Numbers {
     window: u16,
 }
 
+/// How a packet leaves.
+struct Outgoing {
+    /// The link layer of a packet like it.
+    link: ArrayVec<u8, LINK_MAX>,
+    is_ethernet: bool,
+    /// That packet runs the other way.
+    back: bool,
+    route: Route,
+}
+
 impl FlowContext<'_> {
     /// Sends a segment to `to`, as if it came from the other side; the emulation does not see it. It goes after the packet at
     /// hand, or at the end of a burst after the flow's last packet in it, whose link layer it takes over: with source and
     /// destination exchanged where it goes back.
+    ///
+    /// Without a packet of the flow in the burst, in timers and when it leaves, it goes the way of earlier ones, where a monitor
+    /// of the flow [injects](crate::actor::MonitorBuilder::injects).
     ///
     /// Nothing in the connection moves: payload that is new to the receiver takes numbers that the other end will use for its
     /// own. Of a translated flow, the server gets it with the translated addresses.
@@ -144,7 +160,8 @@ impl FlowContext<'_> {
 
     /// Resets the connection at both ends, so that their kernels believe it: each gets RSTs with every number that it may expect
     /// at this moment (RFC 9293, section 3.10.7.4; RFC 5961, section 3), and in answer to its SYN one that acknowledges it. An
-    /// end that has not seen anything yet gets none.
+    /// end that has not seen anything yet gets none. Where no packet of the flow is at hand they go as
+    /// [`inject`](Self::inject) says.
     ///
     /// The emulated connection is closed ([`EndReason::Reset`]; no `StateChange` is raised). The packet at hand is decided by the
     /// verdict, and what comes later is forwarded as of any closed connection, unless the flow is
@@ -226,7 +243,7 @@ impl FlowContext<'_> {
             Err(InjectError::NotInline)
         } else if self.proto() != Proto::TCP {
             Err(InjectError::NotStream)
-        } else if self.template().is_none() {
+        } else if self.template().is_none() && self.way(Side::Client).is_none() {
             Err(InjectError::NoPacket)
         } else {
             Ok(())
@@ -345,6 +362,40 @@ impl FlowContext<'_> {
         Some((index, packet, self.bytes.get(usize::from(index))?, sender))
     }
 
+    /// What is remembered of packets that go to `to`, or of those that come from there: then with true.
+    fn way(&self, to: Side) -> Option<(&Way, bool)> {
+        let of = |side: Side| self.world.ways.of(self.active.flow, side);
+        let forth = of(to.other()).map(|way| (way, false));
+        forth.or_else(|| Some((of(to)?, true)))
+    }
+
+    /// How a packet leaves for `to`.
+    fn outgoing(&self, to: Side) -> Result<Outgoing, InjectError> {
+        if let Some((index, packet, frame, sender)) = self.template() {
+            let back = to == sender;
+            return Ok(Outgoing {
+                link: link_header(packet, frame).ok_or(InjectError::Tunnel)?,
+                is_ethernet: packet.link == LinkType::ETHERNET,
+                back,
+                route: Route::With {
+                    packet: index,
+                    before: false,
+                    back,
+                },
+            });
+        }
+        let (way, back) = self.way(to).ok_or(InjectError::NoPacket)?;
+        Ok(Outgoing {
+            link: way.link.clone(),
+            is_ethernet: way.is_ethernet,
+            back,
+            route: Route::Interface {
+                interface: way.interface,
+                back,
+            },
+        })
+    }
+
     /// Composes a segment and sends it.
     fn send_segment(
         &mut self,
@@ -431,10 +482,12 @@ impl FlowContext<'_> {
         if !self.desk.inline {
             return Err(InjectError::NotInline);
         }
-        let (index, packet, frame, sender) = self.template().ok_or(InjectError::NoPacket)?;
-        let mut link = link_header(packet, frame).ok_or(InjectError::Tunnel)?;
-        let back = to == sender;
-        let is_ethernet = packet.link == LinkType::ETHERNET;
+        let Outgoing {
+            mut link,
+            is_ethernet,
+            back,
+            route,
+        } = self.outgoing(to)?;
         if back && is_ethernet {
             link[..12].rotate_left(6);
         }
@@ -457,11 +510,6 @@ impl FlowContext<'_> {
         frame.fill(0);
         frame[..link.len()].copy_from_slice(&link);
         write(&mut frame[link.len()..link.len() + len]);
-        let route = Route::With {
-            packet: index,
-            before: false,
-            back,
-        };
         if self.desk.send(route, start, frame_len) {
             Ok(())
         } else {
@@ -543,10 +591,10 @@ impl Shard {
 }
 
 /// The longest link layer: Ethernet with four tags.
-const LINK_MAX: usize = 30;
+pub(super) const LINK_MAX: usize = 30;
 
 /// The link layer of a packet, if that is Ethernet with VLAN tags, or nothing at all.
-fn link_header(packet: &Packet, frame: &[u8]) -> Option<ArrayVec<u8, LINK_MAX>> {
+pub(super) fn link_header(packet: &Packet, frame: &[u8]) -> Option<ArrayVec<u8, LINK_MAX>> {
     const TAGS: [[u8; 2]; 3] = [[0x81, 0], [0x88, 0xa8], [0x91, 0]];
     let head = frame.get(..packet.ip_at as usize)?;
     if packet.link == LinkType::ETHERNET {

@@ -157,6 +157,9 @@ impl Shard {
         if self.monitors.set(set).tracked {
             self.tracks.begin(number);
         }
+        if self.monitors.injects & mask != 0 {
+            self.ways.begin(number);
+        }
         self.classes.insert(class as usize, number);
         self.watch(number, packet.clock, self.timeout_ns(class));
         self.counters.flows_started += 1;
@@ -318,6 +321,7 @@ impl Shard {
             self.drop_store(number, side);
         }
         self.forget_special(number);
+        self.ways.forget(number);
         self.timers.drop_of(number, None);
         self.wheel.cancel(number);
         self.monitors.give(self.table.hot(number).set);

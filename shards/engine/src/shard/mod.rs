@@ -33,6 +33,7 @@ mod timestamps;
 pub mod track;
 pub mod translate;
 mod unwatched;
+mod ways;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -174,6 +175,7 @@ pub struct Shard {
     classes: Classes,
     timers: timers::Timers,
     tracks: track::Tracks,
+    ways: ways::Ways,
     stores: Stores,
     burst: Burst,
     /// Layers around flows, interned; the empty ones first.
@@ -323,6 +325,7 @@ impl Shard {
             classes,
             timers: timers::Timers::default(),
             tracks: track::Tracks::new(config.flows_max),
+            ways: ways::Ways::new(config.flows_max),
             stores: Stores::new(config.buffered_bytes_max),
             burst: Burst::default(),
             encapsulations: alloc::vec![Encapsulation::default()],
@@ -632,6 +635,9 @@ impl Shard {
         let hooked = set.hooked;
         if set.tracked {
             self.track(number, side, &run.packets[i], run.bytes[i]);
+        }
+        if !self.ways.are_unused() {
+            self.note_way(run, i, number);
         }
         if hooked || self.burst.has_pending() {
             let slot = self.activate(number, run.packets[i].timestamp);

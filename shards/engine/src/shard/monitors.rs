@@ -28,6 +28,8 @@ pub(crate) struct Monitor {
     pub(crate) retain: u32,
     /// Whether it may change the lengths of streams.
     pub(crate) edits: bool,
+    /// Whether it injects packets without one at hand.
+    pub(crate) injects: bool,
 }
 
 /// What a monitor asks for.
@@ -104,6 +106,8 @@ pub struct Monitors {
     /// Raw monitors, and stream monitors that ask for orphans; a bit each.
     pub(super) raw: u16,
     pub(super) orphans: u16,
+    /// Monitors that inject packets without one at hand.
+    pub(super) injects: u16,
 }
 
 impl Monitors {
@@ -121,6 +125,7 @@ impl Monitors {
             refused: 0,
             raw: 0,
             orphans: 0,
+            injects: 0,
         }
     }
 
@@ -183,6 +188,7 @@ impl Monitors {
         self.sets.wishes_changed();
         self.raw |= u16::from(monitor.ask.is_raw()) << slot;
         self.orphans |= u16::from(monitor.ask.orphans.is_some()) << slot;
+        self.injects |= u16::from(monitor.injects) << slot;
         let place = &mut self.slots[usize::from(slot)];
         (place.monitor, place.actor) = (Some(monitor), actor);
         Ok(self.id(slot))
@@ -209,6 +215,7 @@ impl Monitors {
         self.sets.close(id.slot);
         self.raw &= !(1 << id.slot);
         self.orphans &= !(1 << id.slot);
+        self.injects &= !(1 << id.slot);
         Ok(())
     }
 
@@ -437,6 +444,7 @@ impl<'a> MonitorBuilder<'a> {
                 wishes: Wishes::default(),
                 retain: 0,
                 edits: false,
+                injects: false,
             },
             refused: None,
         }
@@ -469,6 +477,15 @@ impl<'a> MonitorBuilder<'a> {
     /// nothing.
     pub fn edits(mut self) -> Self {
         self.monitor.edits = true;
+        self
+    }
+
+    /// Lets the actor inject packets and reset connections also where no packet of the flow is at hand, in timers and when
+    /// the flow leaves ([`FlowContext::reset`](crate::actor::FlowContext::reset)): of the flows it is attached to, it is remembered
+    /// how each side is reached, by its last packet that was not an ordinary segment of an open connection. Of such segments
+    /// nothing is remembered, so that they cost nothing more. For flows in a wire, outside of tunnels.
+    pub fn injects(mut self) -> Self {
+        self.monitor.injects = true;
         self
     }
 

@@ -135,6 +135,7 @@ impl<'a> RawBuilder<'a> {
             wishes: Wishes::default(),
             retain: 0,
             edits: false,
+            injects: false,
         })
     }
 }

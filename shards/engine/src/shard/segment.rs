@@ -215,6 +215,9 @@ impl Shard {
         if self.monitors.set(self.table.hot(number).set).tracked {
             self.track(number, side, packet, run.bytes[i]);
         }
+        if !self.ways.are_unused() {
+            self.note_way(run, i, number);
+        }
         let rare = self.table.cold_mut(number).half_mut(side);
         rare.payload_adjust = rare.payload_adjust.wrapping_add(u64::from(segment.len));
         let judged = self.judge(number, side, &segment, &options);
@@ -332,6 +335,7 @@ impl Shard {
                 self.edited.swap_sides(place);
             }
             self.tracks.swap_sides(number);
+            self.ways.swap_sides(number);
             if let Ok(set) = self.monitors.after(hot.set, Change::Swap) {
                 self.monitors.give(core::mem::replace(&mut hot.set, set));
             }

@@ -26,3 +26,4 @@ mod track;
 mod translate;
 mod unwatched;
 mod user_events;
+mod ways;
