@@ -154,12 +154,7 @@ impl Shard {
         let mask = cold.attached;
         let number = self.table.insert(hash, hot, cold);
         self.table.hot_mut(number).set = set;
-        if self.monitors.set(set).tracked {
-            self.tracks.begin(number);
-        }
-        if self.monitors.injects & mask != 0 {
-            self.ways.begin(number);
-        }
+        self.begin_asked(number, set, mask);
         self.classes.insert(class as usize, number);
         self.watch(number, packet.clock, self.timeout_ns(class));
         self.counters.flows_started += 1;
@@ -177,6 +172,16 @@ impl Shard {
             }
         }
         Some(number)
+    }
+
+    /// Begins what is kept of a flow where its monitors, those in `mask`, asked for it.
+    fn begin_asked(&mut self, number: u32, set: u16, mask: u16) {
+        if self.monitors.set(set).tracked {
+            self.tracks.begin(number);
+        }
+        if self.monitors.injects & mask != 0 {
+            self.ways.begin(number);
+        }
     }
 
     /// The stream monitors whose filters packet `i`, the opening one, passes, a bit each. A midstream flow passes also with
