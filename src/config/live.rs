@@ -65,6 +65,17 @@ pub enum Hugepages {
     Megabytes(u32),
 }
 
+/// Who finishes the checksums of TCP and UDP that their sender left to a network card, in frames that leave through a device.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChecksumOffload {
+    /// The device where it can, otherwise the shard.
+    #[default]
+    Auto,
+    /// The shard.
+    Off,
+}
+
 /// One device.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PortPlan {
@@ -82,6 +93,8 @@ pub struct PortPlan {
     pub mtu: Option<u16>,
     /// Whether frames to other hosts are received.
     pub promiscuous: bool,
+    /// Who finishes checksums that came unfinished.
+    pub checksum_offload: ChecksumOffload,
     /// Packet buffers; as many as the queues need with `None`.
     pub mbufs: Option<u32>,
 }
@@ -100,6 +113,7 @@ impl PortPlan {
             tx_descriptors: Self::DESCRIPTORS,
             mtu: None,
             promiscuous: true,
+            checksum_offload: ChecksumOffload::Auto,
             mbufs: None,
         }
     }

@@ -62,6 +62,7 @@
 //! tx_descriptors = 1024
 //! mtu = 1500                       # bytes; by default the device's own
 //! promiscuous = true
+//! checksum_offload = "auto"        # or "off": checksums that came unfinished are finished in software
 //! mbufs = 16384                    # by default as many as the queues need
 //!
 //! [[port]]
@@ -89,7 +90,8 @@ pub mod words;
 
 pub use file::ConfigError;
 pub use live::{
-    DeviceName, DpdkPlan, Fate, Hugepages, LivePlan, NotAnalysed, PortPlan, Unwatched, WirePlan,
+    ChecksumOffload, DeviceName, DpdkPlan, Fate, Hugepages, LivePlan, NotAnalysed, PortPlan,
+    Unwatched, WirePlan,
 };
 pub(crate) use plan::check;
 pub use plan::{Plan, RangeError, ranges};

@@ -5,7 +5,8 @@ use toml::Spanned;
 
 use super::file::{ConfigError, Place};
 use super::live::{
-    DeviceName, DpdkPlan, Fate, Hugepages, LivePlan, NotAnalysed, PortPlan, Unwatched, WirePlan,
+    ChecksumOffload, DeviceName, DpdkPlan, Fate, Hugepages, LivePlan, NotAnalysed, PortPlan,
+    Unwatched, WirePlan,
 };
 use super::plan::ranges;
 
@@ -53,6 +54,7 @@ pub(super) struct Port {
     tx_descriptors: Option<Spanned<u64>>,
     mtu: Option<Spanned<u64>>,
     promiscuous: Option<bool>,
+    checksum_offload: Option<ChecksumOffload>,
     mbufs: Option<Spanned<u64>>,
 }
 
@@ -179,6 +181,7 @@ fn port_plan(
     place.option(&mut plan.mtu, port.mtu.as_ref(), &ranges::MTU)?;
     place.option(&mut plan.mbufs, port.mbufs.as_ref(), &ranges::MBUFS)?;
     plan.promiscuous = port.promiscuous.unwrap_or(plan.promiscuous);
+    plan.checksum_offload = port.checksum_offload.unwrap_or_default();
     Ok(plan)
 }
 

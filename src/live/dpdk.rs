@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use mosaic_dpdk::{Device, DeviceConfig, Eal, EalConfig, Rss, Wire};
 
-use super::{About, PortFigures, PortInfo, Ports};
-use crate::config::{Hugepages, LivePlan, PortPlan};
+use super::{About, Finisher, PortFigures, PortInfo, Ports};
+use crate::config::{ChecksumOffload, Hugepages, LivePlan, PortPlan};
 use crate::{Builder, Error, Result, Runtime};
 
 /// Opens what the builder's plan names and starts its shards on it.
@@ -67,6 +67,7 @@ fn device_config(port: &PortPlan, shards: u16) -> DeviceConfig {
         tx_descriptors: port.tx_descriptors,
         mtu: port.mtu,
         promiscuous: port.promiscuous,
+        checksum_offload: port.checksum_offload == ChecksumOffload::Auto,
         mbufs: port.mbufs,
         ..DeviceConfig::new(port.device.name())
     }
@@ -79,10 +80,15 @@ fn ports(plan: &LivePlan, eal: &Eal, devices: Vec<Device>) -> Ports {
         .map(|port| Arc::from(port.name.as_str()))
         .zip(devices)
         .collect();
+    let sends = |port: usize| {
+        let mut inline = plan.wires.iter().filter(|wire| wire.b.is_some());
+        inline.any(|wire| [Some(wire.a), wire.b].contains(&Some(port)))
+    };
     let about = About {
         ports: named
             .iter()
-            .map(|(name, device)| info(name, device))
+            .enumerate()
+            .map(|(port, (name, device))| info(name, device, sends(port)))
             .collect(),
         dpdk: mosaic_dpdk::version().to_owned(),
         uses_hugepages: eal.uses_hugepages(),
@@ -93,7 +99,8 @@ fn ports(plan: &LivePlan, eal: &Eal, devices: Vec<Device>) -> Ports {
     })
 }
 
-fn info(name: &str, device: &Device) -> PortInfo {
+fn info(name: &str, device: &Device, sends: bool) -> PortInfo {
+    let checksums = device.tx_checksums();
     PortInfo {
         name: name.to_owned(),
         device: device.name().to_owned(),
@@ -103,6 +110,12 @@ fn info(name: &str, device: &Device) -> PortInfo {
             Rss::Symmetric => None,
             Rss::Software(reason) => Some(reason.clone()),
         },
+        checksums: sends.then_some(match (checksums.tcp, checksums.udp) {
+            (true, true) => Finisher::Device,
+            (true, false) => Finisher::DeviceTcp,
+            (false, true) => Finisher::DeviceUdp,
+            (false, false) => Finisher::Shard,
+        }),
         warnings: device.warnings().to_vec(),
     }
 }
@@ -143,6 +156,12 @@ mod tests {
         assert_eq!(config.vdevs, ["net_null0,size=64"]);
         let device = device_config(&plan.ports[1], 3);
         assert_eq!((device.name.as_str(), device.queues), ("net_null0", 3));
+        assert!(device.checksum_offload);
+        let off = PortPlan {
+            checksum_offload: ChecksumOffload::Off,
+            ..port("e", "net_null3")
+        };
+        assert!(!device_config(&off, 1).checksum_offload);
         let one = PortPlan {
             queues: Some(1),
             ..port("c", "net_null1")

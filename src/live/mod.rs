@@ -53,8 +53,34 @@ pub struct PortInfo {
     /// `None`: the device brings both directions of a flow to one queue. Otherwise why it does not: packets then change
     /// shards in software.
     pub software_rss: Option<String>,
+    /// Who finishes checksums of frames that leave through it; `None` where none do.
+    pub checksums: Option<Finisher>,
     /// What is not as it could be.
     pub warnings: Vec<String>,
+}
+
+/// Who finishes the checksums of TCP and UDP that their sender left to a network card.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Finisher {
+    /// The device.
+    Device,
+    /// The device those of TCP, the shard those of UDP.
+    DeviceTcp,
+    /// The device those of UDP, the shard those of TCP.
+    DeviceUdp,
+    /// The shard.
+    Shard,
+}
+
+impl fmt::Display for Finisher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Device => "by the device",
+            Self::DeviceTcp => "of TCP by the device, of UDP in software",
+            Self::DeviceUdp => "of UDP by the device, of TCP in software",
+            Self::Shard => "in software",
+        })
+    }
 }
 
 /// Figures of one port, since it was opened.

@@ -85,6 +85,16 @@
 //! Checksums that a device checks as it receives (IPv4, and TCP or UDP right behind it) are not checked again where it found
 //! all of a burst good; those within tunnels, and unfinished ones, are the shard's work.
 //!
+//! Programs of the same machine leave the checksums of what they send through virtual devices unfinished: the sum of the
+//! pseudo-header stands there, and a network card is to do the rest. On an inline wire the device that such a frame leaves
+//! through does it, where its driver can (`RTE_ETH_TX_OFFLOAD_TCP_CKSUM`, `UDP_CKSUM`: most cards, `net_tap`), and
+//! otherwise the shard does; never both. `mosaic doctor` and the start of `mosaic run` say who, and
+//! `mosaic_offloaded_checksums_total` and `mosaic_finished_checksums_total` how often. Software also takes packets in
+//! tunnels, with IPv6 extension headers, or with bytes behind them, and what actors change: there only the difference
+//! is added (RFC 1624). With some cards a driver that may be asked to finish checksums has a slower way to send; for a wire between
+//! cards, on which nothing comes unfinished, `checksum_offload = "off"` avoids it. Actors and raw monitors see the checksum
+//! as it came where a device is to finish it.
+//!
 //! # Keys
 //!
 //! Besides those of [`config`](mod@crate::config) that captures have too. Unknown keys, ports without a wire, ports in two
@@ -103,6 +113,7 @@
 //! | | `rx_descriptors`, `tx_descriptors` | 64 to 32768 a queue | 1024 |
 //! | | `mtu` | 68 to 65535 bytes | the device's own |
 //! | | `promiscuous` | `true`, `false` | `true` |
+//! | | `checksum_offload` | `"auto"`, `"off"`: who finishes checksums as frames leave, see below | `"auto"` |
 //! | | `mbufs` | 512 to 16777216 packet buffers | as many as the queues need |
 //! | `[[wire]]` | `port` or `ports` | name of a port (tap), or of two (inline) | must be given |
 //! | | `mode` | `"tap"`, `"inline"` | follows from `port` or `ports` |
@@ -116,7 +127,7 @@
 //! # How a frame passes a wire
 //!
 //! 1. It is received on one port and parsed. A checksum that the sender left to a network card, as programs of the same
-//!    machine do towards virtual devices, is finished here: beyond the wire nobody would. (Segments larger than the MTU,
+//!    machine do towards virtual devices, is finished here, or left to the device on the other side: beyond the wire nobody would. (Segments larger than the MTU,
 //!    which such senders leave to be cut, are not cut: switch that off at the sender, `ethtool -K eth0 tso off gso off`.)
 //! 2. The shard that owns its flow lets the actors decide, at both hooks. If that is another shard, the frame goes there and
 //!    comes back: each queue of a device is used by one shard only.

@@ -258,6 +258,16 @@ pub const METRICS: &[Metric] = &[
         "Frames that came in on a wire while its shard was ending, or lost.",
         |s| s.wire.unseen,
     ),
+    counter(
+        "mosaic_finished_checksums_total",
+        "Frames that came in on a wire with an unfinished checksum, which was finished in software.",
+        |s| s.wire.checksums_finished,
+    ),
+    counter(
+        "mosaic_offloaded_checksums_total",
+        "Frames that came in on a wire with an unfinished checksum, which was left to the device that they leave through.",
+        |s| s.wire.checksums_offloaded,
+    ),
     counter_by(
         "reason",
         "mosaic_wire_dropped_frames_total",

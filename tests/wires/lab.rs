@@ -26,6 +26,9 @@ pub(crate) enum Device {
     VethQueues,
     /// Interfaces that mosaic makes, bridged to the ends.
     Tap,
+    /// A kernel's interface on the left, which brings unfinished checksums; on the right one that mosaic makes, which finishes
+    /// them.
+    VethTap,
 }
 
 /// Namespaces A, M and B; everything in them ends with it.
@@ -133,7 +136,8 @@ impl Lab {
     pub(crate) fn wire(&self, device: Device, rules: &str) -> String {
         let port = |number: u32, name: &str| {
             let device = match device {
-                Device::Veth => format!("net_af_packet{number},iface={name}"),
+                Device::VethTap if number == 1 => format!("net_tap{number},iface=tap{number}"),
+                Device::Veth | Device::VethTap => format!("net_af_packet{number},iface={name}"),
                 Device::VethQueues => format!("net_af_packet{number},iface={name},qpairs=2"),
                 Device::Tap => format!("net_tap{number},iface=tap{number}"),
             };
@@ -147,8 +151,13 @@ impl Lab {
     }
 
     /// Bridges the interfaces that mosaic has made to those of the ends.
-    pub(crate) fn bridge_taps(&self) {
-        for (number, veth) in ["left", "right"].iter().enumerate() {
+    pub(crate) fn bridge_taps(&self, device: Device) {
+        let names = match device {
+            Device::Veth | Device::VethQueues => &[][..],
+            Device::Tap => &[(0, "left"), (1, "right")],
+            Device::VethTap => &[(1, "right")],
+        };
+        for (number, veth) in names {
             let _ = self.m.output(&format!("ip link del bridge{number}"));
             self.bridge(&format!("bridge{number}"), &[veth, &format!("tap{number}")]);
         }

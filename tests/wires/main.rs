@@ -21,6 +21,7 @@
 )]
 
 mod built;
+mod checksums;
 mod crash;
 mod crowd;
 mod faults;

@@ -33,9 +33,7 @@ impl<'a> Mosaic<'a> {
     /// On an inline wire.
     pub(crate) fn inline(lab: &'a Lab, device: Device, rules: &str) -> Self {
         let mosaic = Self::start(lab, &lab.wire(device, rules));
-        if device == Device::Tap {
-            lab.bridge_taps();
-        }
+        lab.bridge_taps(device);
         mosaic
     }
 
@@ -78,9 +76,7 @@ impl<'a> Mosaic<'a> {
         let program = built::example(name);
         let begin = [program.to_str().unwrap(), "--config", &file];
         let mosaic = Self::program(lab, &[&begin, arguments].concat());
-        if device == Device::Tap {
-            lab.bridge_taps();
-        }
+        lab.bridge_taps(device);
         mosaic
     }
 

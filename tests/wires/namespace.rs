@@ -174,6 +174,17 @@ impl Namespace {
         ["rx", "tx"].map(|way| stats[way]["packets"].as_u64().unwrap())
     }
 
+    /// A figure of the kernel about a protocol over IPv4, as in `/proc/net/snmp`; those of TCP are about both versions.
+    pub(crate) fn statistic(&self, protocol: &str, name: &str) -> u64 {
+        let text = self.words("cat /proc/net/snmp");
+        let mut lines = text
+            .lines()
+            .filter_map(|line| line.strip_prefix(protocol)?.strip_prefix(": "));
+        let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
+        let at = names.split(' ').position(|known| known == name).unwrap();
+        values.split(' ').nth(at).unwrap().parse().unwrap()
+    }
+
     /// Starts `program` in the background, its outputs in `folder` under its name. It ends with the thread that starts it.
     pub(crate) fn start(&self, program: &[&str], folder: &Path, name: &str) -> Background {
         let file = |kind: &str| File::create(folder.join(format!("{name}.{kind}"))).unwrap();

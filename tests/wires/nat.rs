@@ -89,6 +89,11 @@ fn servers_see_the_public_address_tap() {
     servers_see_the_public_address(Device::Tap);
 }
 
+#[test]
+fn servers_see_the_public_address_veth_to_tap() {
+    servers_see_the_public_address(Device::VethTap);
+}
+
 /// What nobody asked for, and what cannot be translated, does not pass.
 #[test]
 fn what_cannot_be_translated_does_not_pass() {

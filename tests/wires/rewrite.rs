@@ -90,6 +90,13 @@ fn every_head_is_changed_tap() {
     every_head_is_changed(&lab, Device::Tap, requests() / 4);
 }
 
+/// What is changed leaves with a checksum that is complete, beside others that a device finishes.
+#[test]
+fn every_head_is_changed_veth_to_tap() {
+    let Some(lab) = Lab::new() else { return };
+    every_head_is_changed(&lab, Device::VethTap, requests() / 4);
+}
+
 /// The same over links that lose and reorder.
 #[test]
 fn every_head_is_changed_over_bad_links() {

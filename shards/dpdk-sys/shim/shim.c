@@ -9,6 +9,7 @@
 #include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <rte_ether.h>
+#include <rte_ip.h>
 #include <rte_lcore.h>
 #include <rte_mbuf.h>
 #include <rte_mbuf_dyn.h>
@@ -173,6 +174,10 @@ int mosaic_device_info(uint16_t port, struct mosaic_device_info *info)
 	info->can_rss = (device.flow_type_rss_offloads & RSS_FLOW_TYPES) != 0;
 	info->can_scatter = (device.rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER) != 0;
 	info->can_multi_segs = (device.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0;
+	if (device.tx_offload_capa & RTE_ETH_TX_OFFLOAD_TCP_CKSUM)
+		info->tx_checksums |= MOSAIC_TX_TCP;
+	if (device.tx_offload_capa & RTE_ETH_TX_OFFLOAD_UDP_CKSUM)
+		info->tx_checksums |= MOSAIC_TX_UDP;
 	if (rte_eth_macaddr_get(port, &mac) == 0)
 		memcpy(info->mac, mac.addr_bytes, sizeof(info->mac));
 	return 0;
@@ -225,6 +230,10 @@ int mosaic_device_configure(uint16_t port, const struct mosaic_device_config *co
 		conf.rxmode.offloads |= RTE_ETH_RX_OFFLOAD_SCATTER;
 	if (config->multi_segs)
 		conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+	if (config->tx_checksums & MOSAIC_TX_TCP)
+		conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
+	if (config->tx_checksums & MOSAIC_TX_UDP)
+		conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
 	if (config->rss_key) {
 		int result = prepare_rss(port, &conf.rx_adv_conf.rss_conf, config->rss_key, config->rss_key_len);
 
@@ -543,6 +552,73 @@ static uint32_t known_checksums(uint64_t flags)
 	return known;
 }
 
+/* What mosaic_checksum_offload sets. */
+#define TX_CHECKSUM (RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IPV6)
+
+int mosaic_checksum_offload(struct rte_mbuf *mbuf, const struct mosaic_headers *headers)
+{
+	uint32_t len = (uint32_t)headers->link_len + headers->ip_len + headers->transport_len;
+
+	if (rte_mbuf_refcnt_read(mbuf) != 1 || !RTE_MBUF_DIRECT(mbuf))
+		return -EBUSY;
+	/* What the fields of an mbuf hold; the headers must lie in its first segment. */
+	if (headers->link_len >= 1 << RTE_MBUF_L2_LEN_BITS || headers->ip_len >= 1 << RTE_MBUF_L3_LEN_BITS ||
+	    headers->transport_len >= 1 << RTE_MBUF_L4_LEN_BITS || len > mbuf->data_len)
+		return -EINVAL;
+	mbuf->tx_offload = 0;
+	mbuf->l2_len = headers->link_len;
+	mbuf->l3_len = headers->ip_len;
+	mbuf->l4_len = headers->transport_len;
+	mbuf->ol_flags &= ~TX_CHECKSUM;
+	mbuf->ol_flags |= headers->is_v6 ? RTE_MBUF_F_TX_IPV6 : RTE_MBUF_F_TX_IPV4;
+	mbuf->ol_flags |= headers->is_udp ? RTE_MBUF_F_TX_UDP_CKSUM : RTE_MBUF_F_TX_TCP_CKSUM;
+	return 0;
+}
+
+static void read_headers(const struct rte_mbuf *mbuf, struct mosaic_facts *facts)
+{
+	memset(&facts->headers, 0, sizeof(facts->headers));
+	if (!(mbuf->ol_flags & RTE_MBUF_F_TX_L4_MASK))
+		return;
+	facts->known |= MOSAIC_FACT_OFFLOADED;
+	facts->headers.link_len = mbuf->l2_len;
+	facts->headers.ip_len = mbuf->l3_len;
+	facts->headers.transport_len = mbuf->l4_len;
+	facts->headers.is_v6 = (mbuf->ol_flags & RTE_MBUF_F_TX_IPV6) != 0;
+	facts->headers.is_udp = (mbuf->ol_flags & RTE_MBUF_F_TX_L4_MASK) == RTE_MBUF_F_TX_UDP_CKSUM;
+}
+
+/* Does what was to be left to the device. */
+static void finish_checksum(struct rte_mbuf *mbuf)
+{
+	uint32_t start = (uint32_t)mbuf->l2_len + mbuf->l3_len;
+	int is_udp = (mbuf->ol_flags & RTE_MBUF_F_TX_L4_MASK) == RTE_MBUF_F_TX_UDP_CKSUM;
+	uint16_t sum;
+
+	if (!(mbuf->ol_flags & RTE_MBUF_F_TX_L4_MASK))
+		return;
+	mbuf->ol_flags &= ~TX_CHECKSUM;
+	if (rte_raw_cksum_mbuf(mbuf, start, mbuf->pkt_len - start, &sum) != 0)
+		return;
+	sum = ~sum;
+	/* Zero would say that none was sent (RFC 768). */
+	if (is_udp && sum == 0)
+		sum = UINT16_MAX;
+	memcpy(rte_pktmbuf_mtod_offset(mbuf, char *, start + (is_udp ? 6 : 16)), &sum, sizeof(sum));
+}
+
+/* Lets the driver complete what it is asked to do as it sends. What it refuses is done here. */
+static void prepare(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, uint16_t count)
+{
+	uint16_t done = 0;
+
+	while (done < count) {
+		done += rte_eth_tx_prepare(port, queue, mbufs + done, count - done);
+		if (done < count)
+			finish_checksum(mbufs[done++]);
+	}
+}
+
 void mosaic_facts(struct rte_mbuf *const *mbufs, struct mosaic_facts *facts, uint16_t count)
 {
 	uint64_t flag = __atomic_load_n(&timestamp_flag, __ATOMIC_ACQUIRE);
@@ -553,6 +629,7 @@ void mosaic_facts(struct rte_mbuf *const *mbufs, struct mosaic_facts *facts, uin
 		uint64_t flags = mbufs[i]->ol_flags;
 
 		facts[i].known = known_checksums(flags);
+		read_headers(mbufs[i], &facts[i]);
 		facts[i].rss_hash = mbufs[i]->hash.rss;
 		facts[i].timestamp = 0;
 		if (flags & RTE_MBUF_F_RX_RSS_HASH)
@@ -606,6 +683,7 @@ int mosaic_frame_write(struct rte_mbuf *mbuf, const uint8_t *bytes, uint32_t len
 	}
 	rte_pktmbuf_free(segment->next);
 	segment->next = NULL;
+	mbuf->ol_flags &= ~TX_CHECKSUM;
 	mbuf->nb_segs = segments;
 	mbuf->pkt_len = len;
 	frame->data = rte_pktmbuf_mtod(mbuf, const uint8_t *);
@@ -718,10 +796,12 @@ static uint16_t send_patiently(uint16_t port, uint16_t queue, struct rte_mbuf **
 static void send_all(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, const struct mosaic_frame *frames,
                      uint16_t count, uint32_t kind, uint32_t patience, struct mosaic_sent *sent)
 {
-	uint16_t done = send_patiently(port, queue, mbufs, count, patience);
 	uint64_t bytes = 0;
-	uint16_t i;
+	uint16_t done, i;
 
+	if (unlikely(kind & MOSAIC_OFFLOADED))
+		prepare(port, queue, mbufs, count);
+	done = send_patiently(port, queue, mbufs, count, patience);
 	for (i = 0; i < done; i++)
 		bytes += frames[i].len;
 	sent->frames = done;
@@ -743,6 +823,8 @@ void mosaic_tx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, con
 		return;
 	}
 	divide(&parts, mbufs, frames, count, forward, linear && kind & MOSAIC_CHAINED);
+	if (unlikely(kind & MOSAIC_OFFLOADED))
+		prepare(port, queue, parts.out, parts.outs);
 	done = parts.outs ? send_patiently(port, queue, parts.out, parts.outs, patience) : 0;
 	sent->frames = done;
 	sent->no_room = parts.outs - done + parts.misfits;

@@ -40,6 +40,10 @@ uint32_t mosaic_pool_in_use(const struct rte_mempool *pool);
 
 /* --- devices, control path -------------------------------------------------------------------------------------- */
 
+/* Checksums that a device finishes as it sends. */
+#define MOSAIC_TX_TCP 1
+#define MOSAIC_TX_UDP 2
+
 struct mosaic_device_info {
 	char name[MOSAIC_NAME_LEN];
 	char driver[MOSAIC_NAME_LEN];
@@ -59,6 +63,7 @@ struct mosaic_device_info {
 	uint8_t can_rss;      /* spreads TCP or UDP over IPv4 or IPv6 */
 	uint8_t can_scatter;  /* receives into chained mbufs */
 	uint8_t can_multi_segs; /* sends chained mbufs */
+	uint8_t tx_checksums; /* MOSAIC_TX_*: what it can finish as it sends */
 	uint8_t mac[6];
 };
 
@@ -69,6 +74,7 @@ struct mosaic_device_config {
 	uint16_t mtu; /* 0: as the device has it */
 	uint8_t scatter;
 	uint8_t multi_segs;
+	uint8_t tx_checksums; /* MOSAIC_TX_* */
 };
 
 struct mosaic_link {
@@ -133,12 +139,20 @@ struct mosaic_frame {
 #define MOSAIC_FACT_L4_GOOD 16
 #define MOSAIC_FACT_L4_BAD 32
 #define MOSAIC_FACT_L4_UNFINISHED 64 /* only the pseudo-header is summed: the packet never was on a wire */
+#define MOSAIC_FACT_OFFLOADED 128 /* left to the device that it leaves through, with these `headers` */
 
-/* What the device says about a frame. */
+/* The headers of a frame: TCP or UDP right within IP. */
+struct mosaic_headers {
+	uint16_t link_len, ip_len, transport_len;
+	uint8_t is_v6, is_udp;
+};
+
+/* What the device says about a frame, and what is asked of the one that it leaves through. */
 struct mosaic_facts {
 	uint64_t timestamp;
 	uint32_t rss_hash;
 	uint32_t known; /* MOSAIC_FACT_* */
+	struct mosaic_headers headers;
 };
 
 struct mosaic_sent {
@@ -152,6 +166,7 @@ struct mosaic_sent {
 #define MOSAIC_SPECIAL 2 /* some are shared, chained, have foreign memory, or come from another pool than the first */
 #define MOSAIC_GAPS 4    /* some are NULL */
 #define MOSAIC_CHECKED 8 /* the device has found the checksums of IPv4 and TCP or UDP of all of them good */
+#define MOSAIC_OFFLOADED 16 /* some have a checksum that the device finishes as it sends */
 
 /* Receives at most `max` frames; *kind becomes MOSAIC_CHAINED | MOSAIC_SPECIAL | MOSAIC_CHECKED as applies. */
 uint16_t mosaic_rx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, struct mosaic_frame *frames,
@@ -166,7 +181,12 @@ void mosaic_copy_out(const struct rte_mbuf *mbuf, uint8_t *to, uint32_t len);
 void mosaic_tx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, const struct mosaic_frame *frames,
                      uint16_t count, uint64_t forward, uint32_t kind, int linear, uint32_t patience,
                      struct mosaic_sent *sent);
-/* Puts `len` bytes in the place of a frame's; frees segments that it no longer needs, and adds none. Says where the frame is
+/* Leaves the checksum of TCP or UDP, in whose place the sum of the pseudo-header stands, to the device that the mbuf leaves
+ * through; the burst is MOSAIC_OFFLOADED from then on. What that device's driver refuses is finished in software. Negative
+ * where the mbuf cannot say so: odd headers, or a buffer that is shared. */
+int mosaic_checksum_offload(struct rte_mbuf *mbuf, const struct mosaic_headers *headers);
+/* Puts `len` bytes in the place of a frame's; frees segments that it no longer needs, and adds none. Its checksum is
+ * left to nobody any more. Says where the frame is
  * then. Negative, with nothing changed, where there is no room, or somebody else holds the buffer. */
 int mosaic_frame_write(struct rte_mbuf *mbuf, const uint8_t *bytes, uint32_t len, struct mosaic_frame *frame);
 /* A frame of one segment with these bytes. NULL where the pool has no buffer, or its buffers are shorter. */

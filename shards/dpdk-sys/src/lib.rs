@@ -29,6 +29,14 @@ pub const GAPS: u32 = 4;
 /// The device has found the checksums of IPv4 and TCP or UDP of all frames good.
 pub const CHECKED: u32 = 8;
 
+/// Some frames have a checksum that the device finishes as it sends.
+pub const OFFLOADED: u32 = 16;
+
+/// A device finishes checksums of TCP as it sends.
+pub const TX_TCP: u8 = 1;
+/// A device finishes checksums of UDP as it sends.
+pub const TX_UDP: u8 = 2;
+
 /// [`MosaicFacts::rss_hash`] is one.
 pub const FACT_RSS_HASH: u32 = 1;
 /// [`MosaicFacts::timestamp`] is one.
@@ -43,6 +51,8 @@ pub const FACT_L4_GOOD: u32 = 16;
 pub const FACT_L4_BAD: u32 = 32;
 /// The transport checksum is not complete, but the data is good: the packet never was on a wire.
 pub const FACT_L4_UNFINISHED: u32 = 64;
+/// The transport checksum is left to the device that the frame leaves through: see [`MosaicFacts::headers`].
+pub const FACT_OFFLOADED: u32 = 128;
 
 /// A packet buffer of DPDK.
 #[repr(C)]
@@ -84,6 +94,7 @@ pub struct MosaicDeviceInfo {
     pub can_rss: u8,
     pub can_scatter: u8,
     pub can_multi_segs: u8,
+    pub tx_checksums: u8,
     pub mac: [u8; 6],
 }
 
@@ -101,6 +112,7 @@ pub struct MosaicDeviceConfig {
     pub mtu: u16,
     pub scatter: u8,
     pub multi_segs: u8,
+    pub tx_checksums: u8,
 }
 
 /// State of a link.
@@ -148,7 +160,22 @@ pub struct MosaicFrame {
     pub segments: u32,
 }
 
-/// What a device says about a frame.
+/// The headers of a frame: TCP or UDP right within IP.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(
+    missing_docs,
+    reason = "named and ordered as in shim.h, explained there"
+)]
+pub struct MosaicHeaders {
+    pub link_len: u16,
+    pub ip_len: u16,
+    pub transport_len: u16,
+    pub is_v6: u8,
+    pub is_udp: u8,
+}
+
+/// What a device says about a frame, and what is asked of the one that it leaves through.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(
@@ -159,6 +186,7 @@ pub struct MosaicFacts {
     pub timestamp: u64,
     pub rss_hash: u32,
     pub known: u32,
+    pub headers: MosaicHeaders,
 }
 
 /// What [`mosaic_tx_burst`] did.
@@ -247,6 +275,7 @@ unsafe extern "C" {
         patience: u32,
         sent: *mut MosaicSent,
     );
+    pub fn mosaic_checksum_offload(mbuf: *mut Mbuf, headers: *const MosaicHeaders) -> c_int;
     pub fn mosaic_frame_write(
         mbuf: *mut Mbuf,
         bytes: *const u8,

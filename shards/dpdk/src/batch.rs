@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use arrayvec::ArrayVec;
 use mosaic_dpdk_sys as sys;
-use mosaic_port::{BURST_MAX, Batch, Extras, Frame, LinkType, Timestamp};
+use mosaic_port::{BURST_MAX, Batch, Extras, Frame, Headers, LinkType, Timestamp};
 
 use crate::pool::Pool;
 use crate::port::{Home, Out};
 use crate::train::Train;
+use crate::tx_checksums::{self, TxChecksums};
 
 /// What an empty slot holds: of a frame that was given away.
 pub(crate) const NOTHING: sys::MosaicFrame = sys::MosaicFrame {
@@ -24,13 +25,16 @@ pub(crate) const NOTHING: sys::MosaicFrame = sys::MosaicFrame {
 // Invariants: for `index < len`, `mbufs[index]` is either null, and `frames[index]` then `NOTHING`, or a buffer that nobody else
 // owns, and `frames[index]` then says where its bytes are. A frame of several segments has its bytes copied together in
 // `chained`. Where there is a buffer there is a home, which keeps its pool alive. `kind` is what the shim said when it
-// received, with `sys::GAPS` added where something was given away.
+// received, with `sys::GAPS` added where something was given away, and `sys::OFFLOADED` where a device is asked to finish
+// something.
 pub struct MbufBatch {
     len: usize,
     /// Number of the lane of `home` it came in on.
     lane: usize,
     interface: u32,
     kind: u32,
+    /// What the device that its frames leave through finishes.
+    out: TxChecksums,
     time: Timestamp,
     home: Option<Arc<Home>>,
     mbufs: [*mut sys::Mbuf; BURST_MAX],
@@ -50,7 +54,7 @@ struct Chained {
     spare: Vec<Vec<u8>>,
 }
 
-/// What a device says about a frame that it received.
+/// What a device says about a frame that it received, and what is asked of the one that the frame leaves through.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct FrameFacts {
     /// The hash by which it chose the queue.
@@ -61,6 +65,8 @@ pub struct FrameFacts {
     pub ip_checksum: Checksum,
     /// Checksum of the transport header.
     pub l4_checksum: Checksum,
+    /// The transport checksum is left to the device that the frame leaves through.
+    pub offloaded: Option<Headers>,
 }
 
 /// What a device found a checksum to be.
@@ -84,7 +90,7 @@ impl MbufBatch {
         &mut self,
         home: &Arc<Home>,
         lane: usize,
-        queue: QueueId,
+        (queue, out): (QueueId, TxChecksums),
         max: u16,
     ) -> bool {
         debug_assert!(self.is_empty(), "a batch is cleared before it is filled");
@@ -105,6 +111,7 @@ impl MbufBatch {
             return false;
         }
         self.settle(home, lane, queue.interface);
+        self.out = out;
         self.len = usize::from(count);
         if self.kind & sys::CHAINED != 0 {
             self.copy_chained();
@@ -336,6 +343,18 @@ impl Batch for MbufBatch {
         Some(unsafe { std::slice::from_raw_parts_mut(frame.data.cast_mut(), frame.len as usize) })
     }
 
+    fn offload_checksum(&mut self, index: usize, headers: Headers) -> bool {
+        let mbuf = self.mbufs[..self.len][index];
+        if mbuf.is_null() || !self.out.finish(&headers) {
+            return false;
+        }
+        let raw = tx_checksums::raw(&headers);
+        // SAFETY: the buffer is the batch's alone, `raw` lives until the call returns.
+        let done = unsafe { sys::mosaic_checksum_offload(mbuf, &raw) } == 0;
+        self.kind |= if done { sys::OFFLOADED } else { 0 };
+        done
+    }
+
     fn replace(&mut self, index: usize, bytes: &[u8]) -> bool {
         let (mbuf, frame) = (self.mbufs[index], &mut self.frames[..self.len][index]);
         let Ok(len) = u32::try_from(bytes.len()) else {
@@ -387,6 +406,7 @@ impl Batch for MbufBatch {
             return;
         };
         to.settle(home, self.lane, self.interface);
+        to.out = self.out;
         to.time = self.time;
         to.kind = self.kind & !sys::GAPS;
         if !picks.is_empty() {
@@ -422,6 +442,7 @@ impl Default for MbufBatch {
             lane: 0,
             interface: 0,
             kind: 0,
+            out: TxChecksums::default(),
             time: Timestamp::ZERO,
             home: None,
             mbufs: [std::ptr::null_mut(); BURST_MAX],
@@ -466,6 +487,7 @@ impl From<&sys::MosaicFacts> for FrameFacts {
             timestamp: known(sys::FACT_TIMESTAMP).then_some(raw.timestamp),
             ip_checksum: checksum(sys::FACT_IP_GOOD, sys::FACT_IP_BAD, 0),
             l4_checksum: checksum(sys::FACT_L4_GOOD, sys::FACT_L4_BAD, sys::FACT_L4_UNFINISHED),
+            offloaded: known(sys::FACT_OFFLOADED).then(|| tx_checksums::headers(&raw.headers)),
         }
     }
 }

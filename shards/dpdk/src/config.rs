@@ -42,12 +42,14 @@ pub struct DeviceConfig {
     pub mtu: Option<u16>,
     /// Whether it receives what is not addressed to it.
     pub promiscuous: bool,
+    /// Whether checksums that are not complete are left to it as it sends, if it can finish them.
+    pub checksum_offload: bool,
     /// Number of packet buffers; by default enough for all descriptors and for the bursts on their way between shards.
     pub mbufs: Option<u32>,
 }
 
 impl DeviceConfig {
-    /// One queue, 1,024 descriptors each way, promiscuous.
+    /// One queue, 1,024 descriptors each way, promiscuous, with what it can do for checksums.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -56,6 +58,7 @@ impl DeviceConfig {
             tx_descriptors: 1024,
             mtu: None,
             promiscuous: true,
+            checksum_offload: true,
             mbufs: None,
         }
     }

@@ -10,7 +10,7 @@ use mosaic_port::BURST_MAX;
 use crate::drivers::reason;
 use crate::eal::Control;
 use crate::pool::Pool;
-use crate::{DeviceConfig, DeviceInfo, Eal, Error, Rss, RssSupport, info, rss};
+use crate::{DeviceConfig, DeviceInfo, Eal, Error, Rss, RssSupport, TxChecksums, info, rss};
 
 /// Bytes that a packet buffer holds at least: what most drivers ask for.
 const DATA_LEN_MIN: u32 = 2048;
@@ -39,6 +39,7 @@ struct Inner {
     info: DeviceInfo,
     /// Whether it sends frames of several segments.
     can_multi_segs: bool,
+    tx_checksums: TxChecksums,
     queues: u16,
     rss: Rss,
     warnings: Vec<String>,
@@ -123,6 +124,11 @@ impl Device {
     /// Who deals flows out.
     pub fn rss(&self) -> &Rss {
         &self.inner.rss
+    }
+
+    /// Checksums that are left to it: none where [`DeviceConfig::checksum_offload`] is off.
+    pub fn tx_checksums(&self) -> TxChecksums {
+        self.inner.tx_checksums
     }
 
     /// What was asked for and is not there.
@@ -347,6 +353,7 @@ fn open(eal: &Eal, control: &mut Control, config: &DeviceConfig) -> Result<Devic
     let info = DeviceInfo::of(number).map_err(refused(config, "tell what it can do"))?;
     Eal::note(control, &config.name);
     control.open.insert(info.name.clone());
+    let tx_checksums = opening.tx_checksums();
     let Opening {
         queues, warnings, ..
     } = opening;
@@ -355,6 +362,7 @@ fn open(eal: &Eal, control: &mut Control, config: &DeviceConfig) -> Result<Devic
             port,
             can_multi_segs: raw.can_multi_segs != 0 || COPYING.contains(&info.driver.as_str()),
             info,
+            tx_checksums,
             queues,
             rss,
             warnings,
@@ -480,9 +488,18 @@ impl Opening<'_> {
             // Buffers hold the largest frame.
             scatter: 0,
             multi_segs: self.raw.can_multi_segs,
+            tx_checksums: self.tx_checksums().bits(),
         };
         // SAFETY: the device is not started, the lock is held, `config` and the key live until the call returns.
         ok(unsafe { sys::mosaic_device_configure(self.number, &config) })
+    }
+
+    /// What it is to finish as it sends.
+    fn tx_checksums(&self) -> TxChecksums {
+        match self.config.checksum_offload {
+            true => TxChecksums::of(self.raw),
+            false => TxChecksums::default(),
+        }
     }
 
     /// The MTU to set: that of the configuration, if DPDK lets the device have it.

@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_char};
 
 use mosaic_dpdk_sys as sys;
 
-use crate::RssSupport;
+use crate::{RssSupport, TxChecksums};
 
 /// What a device is and can do.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -31,6 +31,8 @@ pub struct DeviceInfo {
     pub rx_offloads: Vec<String>,
     /// Names of what it can do with packets it sends, as DPDK has them.
     pub tx_offloads: Vec<String>,
+    /// Checksums that it can finish as it sends.
+    pub tx_checksums: TxChecksums,
     /// Largest payload of a frame at present, in bytes.
     pub mtu: u16,
     /// The smallest that it can be set to.
@@ -76,6 +78,7 @@ impl From<&sys::MosaicDeviceInfo> for DeviceInfo {
                 // SAFETY: any number is fine; the text is a constant of DPDK.
                 unsafe { sys::mosaic_tx_offload_name(bit) }
             }),
+            tx_checksums: TxChecksums::of(raw),
             mtu: raw.mtu,
             mtu_min: raw.min_mtu,
             mtu_max: mtu_max(raw),

@@ -65,6 +65,7 @@ mod port;
 mod rss;
 mod thread;
 mod train;
+mod tx_checksums;
 
 pub use batch::{Checksum, FrameFacts, MbufBatch};
 pub use config::{DeviceConfig, EalConfig, Hugepages};
@@ -75,3 +76,4 @@ pub use error::Error;
 pub use info::DeviceInfo;
 pub use port::{DpdkFactory, DpdkPort, Wire, factories};
 pub use rss::{Rss, RssSupport};
+pub use tx_checksums::TxChecksums;

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use mosaic_port::{Batch, Extras, Port, PortError, PortFactory, Received, Sent, Way};
 
-use crate::Device;
 use crate::batch::{BURST_MAX_U16, MbufBatch, QueueId};
 use crate::device::Claim;
 use crate::pool::Pool;
 use crate::thread::Registration;
 use crate::train::Train;
+use crate::{Device, TxChecksums};
 
 /// How often a device that takes nothing is asked again before frames are dropped.
 const PATIENCE: u32 = 3;
@@ -84,6 +84,8 @@ pub struct DpdkFactory {
 struct Lane {
     rx: QueueId,
     out: Option<Out>,
+    /// What the device that they go to finishes.
+    checksums: TxChecksums,
     /// Out of the device that it is received from.
     back: Out,
     /// Which of the port's pools has buffers for frames of its own.
@@ -134,6 +136,7 @@ impl DpdkFactory {
             self.lanes.push(Lane {
                 rx,
                 out: out.map(way),
+                checksums: out.map(Device::tx_checksums).unwrap_or_default(),
                 back: way(device),
                 pool: self.devices.len(),
             });
@@ -230,7 +233,8 @@ impl Port for DpdkPort {
             } else {
                 lane + 1
             };
-            if batch.receive(&self.home, lane, self.lanes[lane].rx, self.burst_max) {
+            let Lane { rx, checksums, .. } = self.lanes[lane];
+            if batch.receive(&self.home, lane, (rx, checksums), self.burst_max) {
                 return Ok(Received::Frames);
             }
         }

@@ -20,6 +20,21 @@ pub struct Frame<'a> {
     pub interface: u32,
 }
 
+/// The headers of a frame that carries TCP or UDP right within IP.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Headers {
+    /// Bytes before the IP header.
+    pub link_len: u16,
+    /// Length of the IP header, options and extension headers included.
+    pub ip_len: u16,
+    /// Length of the header of TCP or UDP.
+    pub transport_len: u16,
+    /// Whether IP is version 6.
+    pub is_v6: bool,
+    /// UDP, not TCP.
+    pub is_udp: bool,
+}
+
 /// The frames of one burst, owned: capture bytes shared with the reader, or buffers of a device.
 ///
 /// A batch is filled by [`Port::rx_burst`](crate::Port::rx_burst), read by index, and cleared; it is reused from burst to
@@ -52,6 +67,17 @@ pub trait Batch: Default + Send {
     fn bytes_mut(&mut self, index: usize) -> Option<&mut [u8]> {
         let _ = index;
         None
+    }
+
+    /// Leaves the checksum of TCP or UDP of frame `index`, in whose place the sum of the pseudo-header stands, to the device
+    /// that the frame leaves through. False where that one does not do it: then the caller does. A frame that is
+    /// [replaced](Self::replace) afterwards leaves with the checksum it then has.
+    ///
+    /// # Panics
+    /// Where `index >= len()`, as far as the kind of batch leaves anything to devices.
+    fn offload_checksum(&mut self, index: usize, headers: Headers) -> bool {
+        let _ = (index, headers);
+        false
     }
 
     /// Puts `bytes`, of any length, in the place of frame `index`, for the time when it is sent. False, with nothing changed,

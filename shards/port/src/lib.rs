@@ -15,7 +15,7 @@ mod prefetch;
 mod time;
 
 pub use extras::{Extras, Way};
-pub use frame::{BURST_MAX, Batch, Frame};
+pub use frame::{BURST_MAX, Batch, Frame, Headers};
 pub use link::LinkType;
 pub use port::{Port, PortError, PortFactory, Received, Sent};
 pub use prefetch::prefetch;

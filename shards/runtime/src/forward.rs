@@ -1,9 +1,10 @@
 //! What becomes of the frames of a burst that came in on a wire.
 
 use mosaic_engine::counters::Drops;
+use mosaic_engine::flow::Proto;
 use mosaic_engine::shard::{Injected, Route, Shard};
-use mosaic_engine::wire::{Packet, Parsed, finish_checksum};
-use mosaic_port::{BURST_MAX, Batch, Extras, Sent, Way};
+use mosaic_engine::wire::{Buffer, Encapsulation, Layer, Packet, Parsed, finish_checksum};
+use mosaic_port::{BURST_MAX, Batch, Extras, Headers, LinkType, Sent, Way};
 
 /// Rules of a wire for frames that no actor decides about. A frame that actors decide about passes unless one of them
 /// says [`Verdict::Drop`](mosaic_engine::event::Verdict::Drop).
@@ -62,6 +63,10 @@ pub struct WireCounters {
     pub dropped_exit: u64,
     /// Frames for which the device had no room.
     pub dropped_no_room: u64,
+    /// Frames that came with an unfinished checksum, which was left to the device that they leave through.
+    pub checksums_offloaded: u64,
+    /// Frames that came with an unfinished checksum, which was finished in software.
+    pub checksums_finished: u64,
 }
 
 impl WireCounters {
@@ -79,7 +84,7 @@ impl WireCounters {
             + self.dropped_no_room
     }
 
-    fn fields(&mut self) -> [&mut u64; 11] {
+    fn fields(&mut self) -> [&mut u64; 13] {
         [
             &mut self.received,
             &mut self.unseen,
@@ -92,6 +97,8 @@ impl WireCounters {
             &mut self.dropped_overload,
             &mut self.dropped_exit,
             &mut self.dropped_no_room,
+            &mut self.checksums_offloaded,
+            &mut self.checksums_finished,
         ]
     }
 
@@ -215,19 +222,186 @@ fn all(len: usize) -> u64 {
     }
 }
 
-/// Completes the checksums that other programs of this machine left to a network card, before the frames go on a wire.
-pub(crate) fn finish_checksums<B: Batch>(packets: &mut [Packet], batch: &mut B) {
-    for packet in packets.iter_mut().filter(|packet| packet.unfinished) {
-        if let Some(bytes) = batch.bytes_mut(packet.buffer.frame().into()) {
-            finish_checksum(packet, bytes);
-            packet.unfinished = false;
+impl WireCounters {
+    /// Sees to the checksums that other programs of this machine left to a network card, before the frames go on a wire: the
+    /// device that a frame leaves through finishes its own where it can, and the packet stays
+    /// [`unfinished`](Packet::unfinished); the others are finished here.
+    pub(crate) fn finish_checksums<B: Batch>(&mut self, parsed: &mut Parsed, batch: &mut B) {
+        let around = &parsed.encapsulations;
+        for packet in parsed.packets.iter_mut().filter(|packet| packet.unfinished) {
+            // The frames of a datagram are on their way already, with what checksum they have.
+            let Buffer::Frame(frame) = packet.buffer else {
+                continue;
+            };
+            let frame = usize::from(frame);
+            let headers = around
+                .get(usize::from(packet.encapsulation))
+                .and_then(|around| headers(packet, around, batch.frame(frame).bytes.len()));
+            if headers.is_some_and(|headers| batch.offload_checksum(frame, headers)) {
+                self.checksums_offloaded += 1;
+            } else if let Some(bytes) = batch.bytes_mut(frame) {
+                finish_checksum(packet, bytes);
+                packet.unfinished = false;
+                self.checksums_finished += 1;
+            }
         }
     }
 }
 
+/// What a device must know to finish the checksum of a packet in a frame of `len` bytes. `None` where the packet is not right
+/// within Ethernet, tags of VLANs apart, or something stands behind it: devices would count that as well.
+fn headers(packet: &Packet, around: &Encapsulation, len: usize) -> Option<Headers> {
+    let is_plain = packet.link == LinkType::ETHERNET
+        && around
+            .layers
+            .iter()
+            .all(|layer| matches!(layer, Layer::Vlan(_)))
+        && (packet.payload_at + packet.payload_len) as usize == len;
+    let between = |from: u32, to: u32| u16::try_from(to.checked_sub(from)?).ok();
+    Some(Headers {
+        link_len: between(0, packet.ip_at)?,
+        ip_len: between(packet.ip_at, packet.transport_at)?,
+        transport_len: between(packet.transport_at, packet.payload_at)?,
+        is_v6: packet.key.is_v6(),
+        is_udp: packet.key.proto() == Proto::UDP,
+    })
+    .filter(|_| is_plain)
+}
+
 #[cfg(test)]
 mod tests {
+    use mosaic_engine::wire::{Checksums, Ingress, WireConfig};
+    use mosaic_port::{Frame, Timestamp};
+
     use super::*;
+
+    /// Frames on their way to a device that finishes checksums, or not; and what it was asked.
+    #[derive(Default)]
+    struct Asked {
+        frames: Vec<Vec<u8>>,
+        finishes: bool,
+        asked: Vec<(usize, Headers)>,
+    }
+
+    impl Batch for Asked {
+        fn len(&self) -> usize {
+            self.frames.len()
+        }
+
+        fn frame(&self, index: usize) -> Frame<'_> {
+            let bytes = &self.frames[index][..];
+            Frame {
+                bytes,
+                wire_len: u32::try_from(bytes.len()).unwrap(),
+                timestamp: Timestamp::ZERO,
+                link: LinkType::ETHERNET,
+                interface: 0,
+            }
+        }
+
+        fn offload_checksum(&mut self, index: usize, headers: Headers) -> bool {
+            self.asked.push((index, headers));
+            self.finishes
+        }
+
+        fn bytes_mut(&mut self, index: usize) -> Option<&mut [u8]> {
+            Some(&mut self.frames[index])
+        }
+
+        fn clear(&mut self) {}
+
+        fn hand_over(&mut self, _: &[u8], _: &mut Self) {}
+    }
+
+    fn fold(mut sum: u32) -> u16 {
+        while sum > 0xffff {
+            sum = (sum & 0xffff) + (sum >> 16);
+        }
+        u16::try_from(sum).unwrap()
+    }
+
+    fn words(bytes: &[u8]) -> u32 {
+        let words = bytes
+            .chunks(2)
+            .map(|pair| [pair[0], *pair.get(1).unwrap_or(&0)]);
+        words.map(|word| u32::from(u16::from_be_bytes(word))).sum()
+    }
+
+    /// IPv4 with an odd datagram in it, whose checksum is the sum of the pseudo-header.
+    fn datagram() -> Vec<u8> {
+        let mut packet = vec![
+            0x45, 0, 0, 33, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 198, 51, 100, 2,
+        ];
+        let header = !fold(words(&packet));
+        packet[10..12].copy_from_slice(&header.to_be_bytes());
+        let pseudo = fold(words(&packet[12..20]) + 17 + 13);
+        packet.extend([0x0f, 0xa0, 0, 53, 0, 13]);
+        packet.extend(pseudo.to_be_bytes());
+        packet.extend(b"hello");
+        packet
+    }
+
+    fn finish(frames: &[Vec<u8>], finishes: bool) -> (Asked, Parsed, WireCounters) {
+        let mut batch = Asked {
+            frames: frames.to_vec(),
+            finishes,
+            ..Asked::default()
+        };
+        let mut ingress = Ingress::new(WireConfig {
+            checksums: Checksums::Verify,
+            unfinished_checksums: true,
+            ..WireConfig::default()
+        });
+        let mut parsed = Parsed::default();
+        ingress.parse(&batch, &mut parsed);
+        assert_eq!(parsed.packets.len(), frames.len());
+        let mut wire = WireCounters::default();
+        wire.finish_checksums(&mut parsed, &mut batch);
+        (batch, parsed, wire)
+    }
+
+    #[test]
+    fn devices_are_asked_for_what_they_can_finish_and_the_rest_is_done_here() {
+        let inner = datagram();
+        let mut tunnel = vec![
+            0x45, 0, 0, 53, 0, 0, 0, 0, 64, 4, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2,
+        ];
+        let header = !fold(words(&tunnel));
+        tunnel[10..12].copy_from_slice(&header.to_be_bytes());
+        let frames = [
+            [&[2; 12][..], &[8, 0], &inner].concat(),
+            [&[2; 12][..], &[0x81, 0, 0, 7, 8, 0], &inner].concat(),
+            [&[2; 12][..], &[8, 0], &inner, &[9; 13]].concat(),
+            [&[2; 12][..], &[8, 0], &tunnel, &inner].concat(),
+        ];
+        let (asked, parsed, wire) = finish(&frames, true);
+        let headers = |link_len| Headers {
+            link_len,
+            ip_len: 20,
+            transport_len: 8,
+            is_v6: false,
+            is_udp: true,
+        };
+        assert_eq!(asked.asked, [(0, headers(14)), (1, headers(18))]);
+        assert_eq!((wire.checksums_offloaded, wire.checksums_finished), (2, 2));
+        let unfinished: Vec<bool> = parsed
+            .packets
+            .iter()
+            .map(|packet| packet.unfinished)
+            .collect();
+        assert_eq!(unfinished, [true, true, false, false]);
+        assert_eq!(asked.frames[..2], frames[..2], "never both");
+
+        let (software, parsed, wire) = finish(&frames, false);
+        assert_eq!((wire.checksums_offloaded, wire.checksums_finished), (0, 4));
+        for (packet, frame) in parsed.packets.iter().zip(&software.frames) {
+            assert!(!packet.unfinished);
+            let datagram = &frame[packet.transport_at as usize..][..13];
+            let pseudo = words(&inner[12..20]) + 17 + 13;
+            assert_eq!(fold(words(datagram) + pseudo), 0xffff);
+        }
+        assert_eq!(asked.frames[2..], software.frames[2..]);
+    }
 
     #[test]
     fn all_frames_of_a_batch_have_a_bit() {

@@ -16,7 +16,7 @@ use mosaic_port::{Batch, Extras, Port, PortError, Received, Timestamp};
 
 use crate::backoff::Backoff;
 use crate::clock;
-use crate::forward::{WireRules, finish_checksums};
+use crate::forward::WireRules;
 use crate::local::LocalShard;
 use crate::ring::{Links, Published};
 use crate::running::{ShardReport, Shared, lock};
@@ -278,7 +278,8 @@ impl<'a, P: Port> Worker<'a, P> {
         let (inline, mut forward) = (self.is_inline(), 0);
         if inline {
             self.figures.wire.received += self.batch.len() as u64;
-            finish_checksums(&mut self.local.parsed_mut().packets, &mut self.batch);
+            let wire = &mut self.figures.wire;
+            wire.finish_checksums(self.local.parsed_mut(), &mut self.batch);
             let rules = rules(&self.rules, &self.batch);
             forward = self.figures.wire.judge_refused(self.local.parsed(), rules);
         }

@@ -111,8 +111,15 @@ mod with {
                 list.join(" ")
             }
         };
+        let checksums = match (info.tx_checksums.tcp, info.tx_checksums.udp) {
+            (true, true) => "by the device",
+            (true, false) => "of TCP by the device",
+            (false, true) => "of UDP by the device",
+            (false, false) => "in software",
+        };
         let common = format!(
-            "driver {}, {} receive and {} send queues, mtu {} (at most {}){numa}, receive offloads: {}, send offloads: {}",
+            "driver {}, {} receive and {} send queues, mtu {} (at most {}){numa}, receive offloads: {}, send offloads: {}, \
+             unfinished checksums finished {checksums}",
             info.driver,
             info.rx_queues_max,
             info.tx_queues_max,
@@ -147,6 +154,7 @@ mod with {
     mod tests {
         use super::super::super::Status;
         use super::*;
+        use mosaic_dpdk::TxChecksums;
 
         fn info(rss: RssSupport) -> DeviceInfo {
             DeviceInfo {
@@ -161,6 +169,10 @@ mod with {
                 rss,
                 rx_offloads: vec!["RX_A".into(), "RX_B".into()],
                 tx_offloads: Vec::new(),
+                tx_checksums: TxChecksums {
+                    tcp: true,
+                    udp: false,
+                },
                 mtu: 1500,
                 mtu_min: 68,
                 mtu_max: 9000,
@@ -176,6 +188,7 @@ mod with {
                 "node 1",
                 "RX_A RX_B",
                 "send offloads: none",
+                "finished of TCP by the device",
             ] {
                 assert!(good.detail.contains(part), "{good:?}");
             }

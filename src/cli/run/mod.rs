@@ -91,8 +91,11 @@ fn lines(about: &About, shards: usize) -> Vec<String> {
             None => ", RSS symmetric".to_owned(),
             Some(reason) => format!(", RSS in software: {reason}"),
         };
+        let checksums = port.checksums.map_or(String::new(), |by| {
+            format!(", unfinished checksums finished {by}")
+        });
         lines.push(format!(
-            "port {}: {} ({}), {} queue{s}{rss}",
+            "port {}: {} ({}), {} queue{s}{rss}{checksums}",
             port.name, port.device, port.driver, port.queues
         ));
         let warnings = port.warnings.iter();
@@ -104,7 +107,7 @@ fn lines(about: &About, shards: usize) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::live::PortInfo;
+    use crate::live::{Finisher, PortInfo};
 
     #[test]
     fn the_introduction_names_devices_and_warnings() {
@@ -115,6 +118,7 @@ mod tests {
             driver: "net_null".into(),
             queues,
             software_rss: software_rss.map(Into::into),
+            checksums: software_rss.map(|_| Finisher::DeviceTcp),
             warnings: software_rss
                 .map(|_| "promiscuous mode is not possible".into())
                 .into_iter()
@@ -130,7 +134,8 @@ mod tests {
             [
                 "DPDK 22.11.11, buffers in ordinary pages, 2 shards",
                 "port left: net_null0 (net_null), 2 queues, RSS symmetric",
-                "port right: net_null0 (net_null), 1 queue, RSS in software: one queue",
+                "port right: net_null0 (net_null), 1 queue, RSS in software: one queue, \
+                 unfinished checksums finished of TCP by the device, of UDP in software",
                 "warning: port right: promiscuous mode is not possible",
             ]
         );

@@ -8,6 +8,7 @@ mod support;
 mod bursts;
 mod chained;
 mod changed;
+mod checksums;
 mod control;
 mod files;
 mod hand_over;

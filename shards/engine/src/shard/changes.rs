@@ -7,7 +7,7 @@ use super::Shard;
 use super::context::PacketView;
 use crate::event::{Hook, Side};
 use crate::limits;
-use crate::wire::Packet;
+use crate::wire::{Packet, finish_copy};
 
 /// In the place of a packet's index: the bytes lie in the arena, and offsets count from its start.
 pub(crate) const ARENA: u8 = u8::MAX;
@@ -340,11 +340,11 @@ impl Changes {
         i: usize,
     ) -> Option<(&mut [u8], &mut Packet)> {
         if self.copy(i).is_none() {
-            let (packet, from) = (*self.packet(packets, i), bytes[i]);
+            let (mut packet, from) = (*self.packet(packets, i), bytes[i]);
             let start = self.used;
-            self.arena
-                .get_mut(start..start + from.len())?
-                .copy_from_slice(from);
+            let copy = self.arena.get_mut(start..start + from.len())?;
+            copy.copy_from_slice(from);
+            finish_copy(&mut packet, copy);
             let place = Some(place(start, from.len()));
             if !self.add(i, Version { packet, place }) {
                 return None;

@@ -6,7 +6,7 @@ use super::changes::Draft;
 use super::context::{FlowContext, PacketView};
 use crate::event::Hook;
 use crate::flow::{Endpoint, Proto};
-use crate::wire::{Buffer, Packet, Sums, TcpFlags, Transport};
+use crate::wire::{Buffer, Packet, Sums, TcpFlags, Transport, finish_copy};
 use mosaic_port::LinkType;
 
 /// Why a packet was not changed. It then is as it was before the call.
@@ -107,9 +107,11 @@ impl FlowContext<'_> {
         };
         let sums = sums.ok_or(EditError::Checksum)?;
         if self.desk.draft.is_none() {
-            let (bytes, packet) = (at_hand.bytes, *at_hand.packet);
+            let (bytes, mut packet) = (at_hand.bytes, *at_hand.packet);
             let start = self.desk.take(bytes.len()).ok_or(EditError::NoRoom)?;
-            self.desk.room[start..start + bytes.len()].copy_from_slice(bytes);
+            let copy = &mut self.desk.room[start..start + bytes.len()];
+            copy.copy_from_slice(bytes);
+            finish_copy(&mut packet, copy);
             *self.desk.draft = Some(Draft {
                 packet,
                 start,

@@ -24,6 +24,7 @@ mod timers;
 mod trace;
 mod track;
 mod translate;
+mod unfinished;
 mod unwatched;
 mod user_events;
 mod ways;

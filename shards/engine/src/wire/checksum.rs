@@ -73,6 +73,13 @@ pub fn finish_checksum(packet: &Packet, bytes: &mut [u8]) {
     }
 }
 
+/// The same in a copy of the packet's buffer that is to be changed: changes follow checksums that are complete.
+pub(crate) fn finish_copy(packet: &mut Packet, bytes: &mut [u8]) {
+    if core::mem::take(&mut packet.unfinished) {
+        finish_checksum(packet, bytes);
+    }
+}
+
 /// The checksum of `bytes` whose field is zero, with `pseudo` before it.
 pub(crate) fn checksum_of(pseudo: &[u8], bytes: &[u8]) -> u16 {
     !fold(sum(bytes, sum(pseudo, 0)))

@@ -43,8 +43,8 @@ mod vxlan;
 mod walk;
 mod wlan;
 
-pub(crate) use checksum::checksum_of;
 pub use checksum::finish_checksum;
+pub(crate) use checksum::{checksum_of, finish_copy};
 pub(crate) use checksum::{fold as fold_sum, sum as checksum_sum};
 pub use encapsulation::{Encapsulation, LAYERS_MAX, Layer};
 pub use ingress::{Checksums, Ingress, KeyDomain, PacketFilter, Parsed, Refused, WireConfig};

@@ -21,7 +21,7 @@ use crate::limits;
 use crate::stream::Blocks;
 use crate::tcp::rewrite::{Part, RewrittenStream};
 use crate::tcp::{Options, Seq};
-use crate::wire::{Sums, TcpFlags, Transport};
+use crate::wire::{Sums, TcpFlags, Transport, finish_copy};
 pub(super) use api::{EDITED_AT, Editing};
 use held::{Held, Keeping, Waiting};
 
@@ -383,8 +383,11 @@ impl Shard {
         let bit = 1 << i;
         let (mark, dropped, unseen) = (run.changes.mark(i), run.dropped & bit, run.unseen & bit);
         let blocks = &self.edited.blocks;
-        let put = run.changes.put(i, waiting.packet, waiting.len, |into| {
-            waiting.copy_to(blocks, into)
+        let mut finished = waiting.packet;
+        finished.unfinished = false;
+        let put = run.changes.put(i, finished, waiting.len, |into| {
+            waiting.copy_to(blocks, into);
+            finish_copy(&mut { waiting.packet }, into);
         });
         waiting.give_back(&mut self.edited.blocks);
         if put {
