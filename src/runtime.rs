@@ -196,6 +196,7 @@ impl Snapshot {
         let mut sum = HandOver::default();
         for shard in &self.shards {
             sum.handed_out += shard.handed_out;
+            sum.wrong_shard += shard.wrong_shard;
             sum.taken_in += shard.taken_in;
             sum.ring_dropped += shard.ring_dropped;
         }
@@ -239,6 +240,8 @@ impl Snapshot {
 pub struct HandOver {
     /// Packets for other shards.
     pub handed_out: u64,
+    /// Those of them that a device had promised to bring to the shard that owns their flow.
+    pub wrong_shard: u64,
     /// Packets taken in from other shards.
     pub taken_in: u64,
     /// Packets dropped in between.

@@ -80,7 +80,9 @@
 //!
 //! What a device lacks of what was asked for (queues, symmetric RSS, promiscuous mode) is a warning at the start, never a
 //! refusal. Where a device cannot bring both directions of a flow to one queue, or has one queue only, packets change
-//! shards in software (`mosaic_handed_out_packets_total`).
+//! shards in software (`mosaic_handed_out_packets_total`). Where a device has confirmed key, function and table of its RSS and has a
+//! queue for every shard, TCP and UDP packets outside of tunnels are at their owner as they come; those that are not count
+//! besides as `mosaic_wrong_shard_packets_total`: the device does not do what it said. All of them reach their owner.
 //!
 //! Checksums that a device checks as it receives (IPv4, and TCP or UDP right behind it) are not checked again where it found
 //! all of a burst good; those within tunnels, and unfinished ones, are the shard's work.

@@ -212,6 +212,11 @@ pub const METRICS: &[Metric] = &[
         |s| s.handed_out,
     ),
     counter(
+        "mosaic_wrong_shard_packets_total",
+        "Packets handed out although their device had promised to bring them to the shard that owns their flow: RSS does not do what it said.",
+        |s| s.wrong_shard,
+    ),
+    counter(
         "mosaic_taken_in_packets_total",
         "Packets taken in from other shards.",
         |s| s.taken_in,

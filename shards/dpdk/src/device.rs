@@ -42,6 +42,7 @@ struct Inner {
     tx_checksums: TxChecksums,
     queues: u16,
     rss: Rss,
+    deals_flows: bool,
     warnings: Vec<String>,
     /// By queue, whether a port has it.
     claimed: Box<[AtomicBool]>,
@@ -129,6 +130,11 @@ impl Device {
     /// Checksums that are left to it: none where [`DeviceConfig::checksum_offload`] is off.
     pub fn tx_checksums(&self) -> TxChecksums {
         self.inner.tx_checksums
+    }
+
+    /// Whether it has confirmed that it deals flows out to its queues as shards own them, where there are as many.
+    pub fn deals_flows(&self) -> bool {
+        self.inner.deals_flows
     }
 
     /// What was asked for and is not there.
@@ -349,7 +355,7 @@ fn open(eal: &Eal, control: &mut Control, config: &DeviceConfig) -> Result<Devic
     let key = opening.configure()?;
     opening.set_up_queues(&pool)?;
     opening.start()?;
-    let rss = opening.verify_rss(key.as_deref());
+    let (rss, deals_flows) = opening.verify_rss(key.as_deref());
     let info = DeviceInfo::of(number).map_err(refused(config, "tell what it can do"))?;
     Eal::note(control, &config.name);
     control.open.insert(info.name.clone());
@@ -365,6 +371,7 @@ fn open(eal: &Eal, control: &mut Control, config: &DeviceConfig) -> Result<Devic
             tx_checksums,
             queues,
             rss,
+            deals_flows,
             warnings,
             claimed: (0..queues).map(|_| AtomicBool::new(false)).collect(),
             pool,
@@ -561,12 +568,16 @@ impl Opening<'_> {
         Ok(())
     }
 
-    fn verify_rss(&mut self, key: Option<&[u8]>) -> Rss {
+    /// Who deals flows out; and whether the device does it as shards own them.
+    fn verify_rss(&mut self, key: Option<&[u8]>) -> (Rss, bool) {
         let why_not = match (key, RssSupport::of(self.raw)) {
             (Some(key), _) => {
                 let (rss, warning) = rss::verify(self.number, self.raw, key, self.queues);
+                let agrees = rss == Rss::Symmetric
+                    && warning.is_none()
+                    && rss::agrees(self.raw, self.queues);
                 self.warnings.extend(warning);
-                return rss;
+                return (rss, agrees);
             }
             (None, RssSupport::Missing(why_not)) => why_not,
             (None, RssSupport::Symmetric) if self.queues == 1 => "it has one queue".into(),
@@ -577,7 +588,7 @@ impl Opening<'_> {
                 "no RSS, flows are dealt out in software: {why_not}"
             ));
         }
-        Rss::Software(why_not)
+        (Rss::Software(why_not), false)
     }
 }
 

@@ -62,7 +62,7 @@ fn factory(wires: &[Wire], shard: u16, shards: u16) -> Option<Box<DpdkFactory>> 
         for (end, device) in ends.iter().enumerate() {
             let out = wire.b.is_some().then(|| ends[1 - end]);
             if shard < sharing {
-                factory.add(device, out, interface, shard, sharing)?;
+                factory.add(device, out, interface, shard, (sharing, shards))?;
             }
             interface += 1;
         }
@@ -86,6 +86,8 @@ struct Lane {
     out: Option<Out>,
     /// What the device that they go to finishes.
     checksums: TxChecksums,
+    /// Whether its device deals flows out as the shards own them.
+    deals_flows: bool,
     /// Out of the device that it is received from.
     back: Out,
     /// Which of the port's pools has buffers for frames of its own.
@@ -108,15 +110,17 @@ impl DpdkFactory {
         self
     }
 
-    /// Adds the queues of `device` that shard `shard` of `sharing` receives from. `None` where one is taken.
+    /// Adds the queues of `device` that shard `shard` of `sharing` among `shards` receives from. `None` where one is taken.
     fn add(
         &mut self,
         device: &Device,
         out: Option<&Device>,
         interface: u32,
         shard: u16,
-        sharing: u16,
+        (sharing, shards): (u16, u16),
     ) -> Option<()> {
+        // A queue for every shard, and no more.
+        let all_share = sharing == shards && device.queues() == shards;
         for queue in (shard..device.queues()).step_by(sharing.into()) {
             self.claims.push(Claim::of(device, queue)?);
             let rx = QueueId {
@@ -137,6 +141,7 @@ impl DpdkFactory {
                 rx,
                 out: out.map(way),
                 checksums: out.map(Device::tx_checksums).unwrap_or_default(),
+                deals_flows: all_share && device.deals_flows(),
                 back: way(device),
                 pool: self.devices.len(),
             });
@@ -300,6 +305,11 @@ impl Port for DpdkPort {
             }
         }
         sent
+    }
+
+    fn deals_flows(&self, batch: &MbufBatch) -> bool {
+        let lane = self.lanes.get(batch.lane());
+        batch.is_from(&self.home) && lane.is_some_and(|lane| lane.deals_flows)
     }
 
     fn is_inline(&self) -> bool {

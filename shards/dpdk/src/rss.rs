@@ -129,6 +129,16 @@ fn set_table(port: u16, size: u16, queues: u16) -> Result<(), String> {
     }
 }
 
+/// Whether a table of this device's size can say for every hash what the engine's does.
+pub(crate) fn agrees(info: &sys::MosaicDeviceInfo, queues: u16) -> bool {
+    covers(info.reta_size, queues)
+}
+
+fn covers(size: u16, queues: u16) -> bool {
+    let divides_both = size.is_multiple_of(queues) && BUCKETS.is_multiple_of(queues);
+    size != 0 && (size.is_multiple_of(BUCKETS) || divides_both)
+}
+
 /// The queue of each entry: that of the engine's bucket.
 fn table(size: u16, queues: u16) -> Vec<u16> {
     (0..size).map(|entry| entry % BUCKETS % queues).collect()
@@ -140,17 +150,28 @@ mod tests {
 
     #[test]
     fn the_table_agrees_with_the_bucket_of_every_hash() {
-        for (size, queues) in [(128, 3), (512, 5), (256, 7), (64, 4), (64, 1)] {
+        for (size, queues, agree) in [
+            (128, 3, true),
+            (512, 5, true),
+            (256, 7, true),
+            (64, 4, true),
+            (64, 1, true),
+            (64, 3, false),
+            (96, 2, true),
+            (100, 3, false),
+            (192, 4, true),
+        ] {
             let table = table(size, queues);
-            for hash in 0..2048_u16 {
-                let owner = hash % BUCKETS % queues;
-                assert_eq!(
-                    table[usize::from(hash % size)],
-                    owner,
-                    "{size} entries, {queues} queues"
-                );
-            }
+            let is_owner = |hash: u16| table[usize::from(hash % size)] == hash % BUCKETS % queues;
+            let all = (0..6400).all(is_owner);
+            assert_eq!(all, agree, "{size} entries, {queues} queues");
+            assert_eq!(
+                covers(size, queues),
+                agree,
+                "{size} entries, {queues} queues"
+            );
         }
+        assert!(!covers(0, 2));
     }
 
     #[test]

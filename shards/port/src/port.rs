@@ -59,6 +59,13 @@ pub trait Port {
         sent
     }
 
+    /// Whether the device has promised to deal out the flows of `batch`, which came in through this port, as the shards own them:
+    /// to find another shard's packets among them says that it does not.
+    fn deals_flows(&self, batch: &Self::Batch) -> bool {
+        let _ = batch;
+        false
+    }
+
     /// Whether it forwards: true for ports that stand in a wire, false for captures and taps.
     fn is_inline(&self) -> bool {
         false

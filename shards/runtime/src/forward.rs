@@ -248,14 +248,17 @@ impl WireCounters {
     }
 }
 
+/// Whether there is nothing around a packet but tags of VLANs.
+pub(crate) fn is_tagged_at_most(around: &Encapsulation) -> bool {
+    let mut layers = around.layers.iter();
+    layers.all(|layer| matches!(layer, Layer::Vlan(_)))
+}
+
 /// What a device must know to finish the checksum of a packet in a frame of `len` bytes. `None` where the packet is not right
 /// within Ethernet, tags of VLANs apart, or something stands behind it: devices would count that as well.
 fn headers(packet: &Packet, around: &Encapsulation, len: usize) -> Option<Headers> {
     let is_plain = packet.link == LinkType::ETHERNET
-        && around
-            .layers
-            .iter()
-            .all(|layer| matches!(layer, Layer::Vlan(_)))
+        && is_tagged_at_most(around)
         && (packet.payload_at + packet.payload_len) as usize == len;
     let between = |from: u32, to: u32| u16::try_from(to.checked_sub(from)?).ok();
     Some(Headers {

@@ -29,6 +29,9 @@ pub struct ShardSnapshot {
     pub buffered_bytes: usize,
     /// Packets for other shards, including those that found no room.
     pub handed_out: u64,
+    /// Those of them that the device had promised to bring to the queue of the shard that owns their flow: TCP and UDP, not in
+    /// tunnels, whole. RSS does not do what it said.
+    pub wrong_shard: u64,
     /// Packets taken in from other shards.
     pub taken_in: u64,
     /// Packets dropped between shards: by the sender because the ring was full (live traffic only) or its reader gone,

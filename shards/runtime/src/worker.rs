@@ -11,12 +11,14 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, TryLockError};
 use std::time::Duration;
 
+use mosaic_engine::flow::Proto;
 use mosaic_engine::flow::rss::Owners;
+use mosaic_engine::wire::{Buffer, Encapsulation, Packet};
 use mosaic_port::{Batch, Extras, Port, PortError, Received, Timestamp};
 
 use crate::backoff::Backoff;
 use crate::clock;
-use crate::forward::WireRules;
+use crate::forward::{WireRules, is_tagged_at_most};
 use crate::local::LocalShard;
 use crate::ring::{Links, Published};
 use crate::running::{ShardReport, Shared, lock};
@@ -383,6 +385,15 @@ impl<'a, P: Port> Worker<'a, P> {
         }
         let mut packets = std::mem::take(&mut parsed.packets);
         let before = packets.len();
+        let port = self.port.as_ref();
+        if port.is_some_and(|port| port.deals_flows(&self.batch)) {
+            let around = &parsed.encapsulations;
+            let foreign = packets
+                .iter()
+                .filter(|packet| owners.owner(packet.rss) != own);
+            let wrong = foreign.filter(|packet| is_hashed(packet, around));
+            self.figures.wrong_shard += wrong.count() as u64;
+        }
         packets.retain(|packet| {
             let owner = owners.owner(packet.rss);
             if let Some(ring) = &mut self.links.to[usize::from(owner)] {
@@ -511,6 +522,16 @@ fn rules<'r, B: Batch>(rules: &'r [WireRules], batch: &B) -> &'r WireRules {
     let interface = batch.frame(0).interface;
     let index = usize::try_from(interface).unwrap_or(usize::MAX);
     rules.get(index).unwrap_or(&DEFAULT)
+}
+
+/// Whether every device that spreads flows hashes the packet by its own addresses and ports: it is no fragment, in no tunnel, and
+/// has ports that devices know of.
+fn is_hashed(packet: &Packet, encapsulations: &[Encapsulation]) -> bool {
+    let around = encapsulations.get(usize::from(packet.encapsulation));
+    let is_plain = around.is_some_and(is_tagged_at_most);
+    is_plain
+        && matches!(packet.buffer, Buffer::Frame(_))
+        && matches!(packet.key.proto(), Proto::TCP | Proto::UDP)
 }
 
 /// Notes the time of the first packet.

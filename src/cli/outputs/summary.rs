@@ -99,10 +99,15 @@ impl Summary<'_> {
             }
         }
         if self.figures.shards.len() > 1 {
-            let handed_over = HumanCount(self.figures.hand_over().taken_in);
+            let between = self.figures.hand_over();
+            let wrong = match between.wrong_shard {
+                0 => String::new(),
+                count => format!(" (RSS brought {} to the wrong shard)", HumanCount(count)),
+            };
             let shards = format!(
-                "{}, {handed_over} packets handed over",
-                self.figures.shards.len()
+                "{}, {} packets handed over{wrong}",
+                self.figures.shards.len(),
+                HumanCount(between.taken_in)
             );
             table.add_row(["shards", &shards]);
         }

@@ -107,6 +107,39 @@ fn a_shard_without_port_works_on_what_others_hand_over() {
     assert_eq!(reader.snapshot.progress, Some((1_000 * 64 * 50, u64::MAX)));
 }
 
+/// Only where a device has promised otherwise, what it brings to another shard's queue is at the wrong one.
+#[test]
+fn packets_at_the_wrong_shard_are_counted() {
+    let mut all = in_turn(64, 10);
+    all.push(Sent {
+        flow: ARP,
+        number: 0,
+    });
+    for deals_flows in [true, false] {
+        let mut script = Script::new(&all, 64);
+        script.deals_flows = deals_flows;
+        let actor = Log::default().actor(Duration::ZERO);
+        let report = wait(start(plan(2, vec![script], vec![actor])).unwrap());
+        let foreign = all
+            .iter()
+            .filter(|sent| sent.flow != ARP && owner(sent.flow, 2) == 1);
+        let foreign = foreign.count() as u64;
+        assert_eq!(sum(&report, |s| s.handed_out), foreign);
+        let wrong = if deals_flows { foreign } else { 0 };
+        assert_eq!(sum(&report, |s| s.wrong_shard), wrong);
+    }
+    // As a device does that keeps its promise.
+    let own: Vec<Sent> = all
+        .into_iter()
+        .filter(|sent| owner(sent.flow, 2) == 0)
+        .collect();
+    let mut script = Script::new(&own, 64);
+    script.deals_flows = true;
+    let actor = Log::default().actor(Duration::ZERO);
+    let report = wait(start(plan(2, vec![script], vec![actor])).unwrap());
+    assert_eq!(sum(&report, |s| s.wrong_shard), 0);
+}
+
 #[test]
 fn two_shards_that_fill_each_others_rings_do_not_deadlock() {
     // Each port has packets of the other shard only.

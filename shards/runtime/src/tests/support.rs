@@ -76,6 +76,8 @@ pub(super) struct Script {
     pub(super) wire: Option<Wire>,
     /// What comes after [`Then::PanicOnce`].
     pub(super) after: Vec<Sent>,
+    /// The port promises that flows come to their owners.
+    pub(super) deals_flows: bool,
 }
 
 /// Where an inline port sends to: on, and back.
@@ -123,6 +125,7 @@ impl Script {
             then: Then::End,
             wire: None,
             after: Vec::new(),
+            deals_flows: false,
         }
     }
 
@@ -206,6 +209,11 @@ impl Port for TestPort {
 
     fn progress(&self) -> Option<(u64, u64)> {
         Some((self.clock, u64::MAX))
+    }
+
+    fn deals_flows(&self, batch: &TestBatch) -> bool {
+        assert!(!batch.is_empty(), "asked about what came in");
+        self.script.deals_flows
     }
 
     fn is_inline(&self) -> bool {
