@@ -1,6 +1,6 @@
 //! How mosaic is tested, and how to test an actor.
 //!
-//! `make test` runs everything; `.ci/run` also lints, documents and fuzzes.
+//! `make test` runs everything; `.ci/run` also sanitizes, lints, documents and fuzzes.
 //!
 //! | kind | where | catches |
 //! |---|---|---|
@@ -10,6 +10,7 @@
 //! | captures | `tests/captures` | real programs: each capture has facts that the programs themselves reported |
 //! | wires | `tests/wires` | what only real traffic shows: curl, nginx, iperf3, redis and ping through `mosaic run` |
 //! | tidy | `tests/tidy.rs` | who may depend on whom, where `unsafe` may stand, how long things may get |
+//! | sanitizer | `.ci/run sanitize` | memory misused around DPDK: the crates with `unsafe`, and their C shim, under AddressSanitizer |
 //! | fuzzing | `tests/fuzz` | crashes on arbitrary bytes |
 //! | benches | `shards/engine/benches` | lost speed of one structure |
 //!
