@@ -72,11 +72,17 @@
 //! |---|---|---|
 //! | `0000:3b:00.0` | a network card | speed |
 //! | `net_af_packet0,iface=eth1` | an interface of the kernel, of any kind | trying out, containers, laptops |
-//! | `net_af_xdp0,iface=eth1` | the same, faster where its driver helps; needs `CAP_BPF` | cards that the kernel should keep |
+//! | `net_af_xdp0,iface=eth1` | the same through sockets of AF_XDP, see below; needs `CAP_BPF` | cards that the kernel should keep |
 //! | `net_tap0,iface=tap0` | an interface that the kernel gets, for as long as mosaic runs | tests |
 //! | `net_memif0,role=client` | memory shared with another process | chains of middleboxes |
 //! | `net_pcap0,rx_pcap=FILE` | a capture, as if it came live | tests |
 //! | `net_null0,size=64` | frames of zeros, as fast as can be | measuring |
+//!
+//! `net_af_xdp` takes what the kernel's driver receives before the kernel looks at it, without copying where that driver can. Its
+//! queues are those of the interface (`start_queue`, `queue_count`), there is no RSS of its own, and with more than one shard
+//! packets change shards in software. It works between network namespaces (`veth`) as well, where checksums come unfinished
+//! as with `net_af_packet`. Without a mounted `/sys/fs/bpf` its library complains at the start, and goes on with one program per
+//! interface.
 //!
 //! What a device lacks of what was asked for (queues, symmetric RSS, promiscuous mode) is a warning at the start, never a
 //! refusal. Where a device cannot bring both directions of a flow to one queue, or has one queue only, packets change

@@ -24,6 +24,8 @@ pub(crate) enum Device {
     Veth,
     /// The same, with two queues each.
     VethQueues,
+    /// The same through sockets of AF_XDP.
+    Xdp,
     /// Interfaces that mosaic makes, bridged to the ends.
     Tap,
     /// A kernel's interface on the left, which brings unfinished checksums; on the right one that mosaic makes, which finishes
@@ -139,6 +141,7 @@ impl Lab {
                 Device::VethTap if number == 1 => format!("net_tap{number},iface=tap{number}"),
                 Device::Veth | Device::VethTap => format!("net_af_packet{number},iface={name}"),
                 Device::VethQueues => format!("net_af_packet{number},iface={name},qpairs=2"),
+                Device::Xdp => format!("net_af_xdp{number},iface={name}"),
                 Device::Tap => format!("net_tap{number},iface=tap{number}"),
             };
             format!("[[port]]\nname = \"{name}\"\ndevice = \"{device}\"\n")
@@ -150,10 +153,21 @@ impl Lab {
         )
     }
 
+    /// Whether this device can be there; says so where not.
+    pub(crate) fn can_have(&self, device: Device) -> bool {
+        const SOCKET: &str = "import socket; socket.socket(44, socket.SOCK_RAW)";
+        let probe = self.m.command(&["python3", "-c", SOCKET]).output().unwrap();
+        let possible = device != Device::Xdp || probe.status.success();
+        if !possible {
+            eprintln!("skipped: no sockets of AF_XDP here");
+        }
+        possible
+    }
+
     /// Bridges the interfaces that mosaic has made to those of the ends.
     pub(crate) fn bridge_taps(&self, device: Device) {
         let names = match device {
-            Device::Veth | Device::VethQueues => &[][..],
+            Device::Veth | Device::VethQueues | Device::Xdp => &[][..],
             Device::Tap => &[(0, "left"), (1, "right")],
             Device::VethTap => &[(1, "right")],
         };

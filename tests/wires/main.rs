@@ -33,6 +33,7 @@ mod load_balancer;
 mod mosaic;
 mod namespace;
 mod nat;
+mod overload;
 mod portal;
 mod rewrite;
 mod rules;

@@ -80,6 +80,24 @@ impl<'a> Mosaic<'a> {
         mosaic
     }
 
+    /// A test of this binary that is run for nothing else, with this configuration: it finds the name of its file in the variable
+    /// `variable` of its environment.
+    pub(crate) fn own_test(lab: &'a Lab, config: &str, variable: &str, test: &str) -> Self {
+        let variable = format!("{variable}={}", Self::configure(lab, config));
+        let program = std::env::current_exe().unwrap();
+        let program = program.to_str().unwrap();
+        let arguments = [
+            "env",
+            &variable,
+            program,
+            "--exact",
+            test,
+            "--ignored",
+            "--nocapture",
+        ];
+        Self::program(lab, &arguments)
+    }
+
     /// The name of a file with this configuration.
     fn configure(lab: &Lab, config: &str) -> String {
         let file = lab.path("mosaic.toml");
@@ -207,6 +225,20 @@ impl Metrics {
     pub(crate) fn of_port(&self, what: &str, port: &str) -> f64 {
         let name = format!("mosaic_port_{what}");
         self.sum(&name, &[&format!("port=\"{port}\"")])
+    }
+
+    /// Values by the value of a label, added up over the others.
+    pub(crate) fn by(&self, name: &str, label: &str) -> BTreeMap<String, f64> {
+        let (with_labels, label) = (format!("{name}{{"), format!("{label}=\""));
+        let mut sums = BTreeMap::new();
+        for (key, value) in &self.values {
+            if let Some(labels) = key.strip_prefix(&with_labels) {
+                let (_, rest) = labels.split_once(&label).unwrap();
+                let (of, _) = rest.split_once('"').unwrap();
+                *sums.entry(of.to_owned()).or_default() += value;
+            }
+        }
+        sums
     }
 
     /// Frames dropped on the wire.

@@ -29,11 +29,26 @@ fn no_packet_buffer_is_lost() {
     let highest = under_load(&lab, &web, &mosaic, Duration::from_secs(seconds));
     let books = mosaic.at_rest();
     let after = levels(&mosaic);
-    let frames = books.sum("mosaic_received_frames_total", &[]);
-    let dropped = books.sum("mosaic_wire_dropped_frames_total", &[]);
+    let all = |name: &str| books.sum(&format!("mosaic_{name}_total"), &[]);
+    let frames = all("received_frames");
+    // Counted by what came and what went, whatever the reason.
+    let dropped = frames + all("unseen_frames") + all("injected_frames") - all("forwarded_frames");
+    let reasons = books.by("mosaic_wire_dropped_frames_total", "reason");
+    let of_devices = [
+        "missed_frames",
+        "no_buffer_frames",
+        "receive_errors",
+        "send_errors",
+    ]
+    .map(|what| (what, all(&format!("port_{what}"))));
     eprintln!(
-        "{seconds} s: {frames} frames, {dropped} dropped, buffers before {before:?}, highest {highest:?}, after {after:?}"
+        "{seconds} s: {frames} frames, {dropped} dropped: {reasons:?}; devices: {of_devices:?}; buffers before {before:?}, \
+         highest {highest:?}, after {after:?}"
     );
+    assert_eq!(reasons.values().sum::<f64>(), dropped, "{reasons:?}");
+    // Nobody decides, nothing ends: all there is to drop a frame for is that somebody is too slow.
+    assert_eq!(reasons["overload"], all("ring_dropped_packets"));
+    assert_eq!(reasons["overload"] + reasons["no_room"], dropped);
     assert_eq!(after, before, "buffers in use");
     assert!(highest > before, "the level moves under load: {highest:?}");
     mosaic.end();

@@ -23,11 +23,15 @@ macro_rules! on_each {
 on_each! {
     veth: super::Device::Veth, [pings_pass, files_arrive_whole, a_thousand_connections, bulk_and_redis, datagrams];
     veth_queues: super::Device::VethQueues, [pings_pass, files_arrive_whole, a_thousand_connections, bulk_and_redis];
+    xdp: super::Device::Xdp, [pings_pass, files_arrive_whole, bulk_and_redis, datagrams];
     tap: super::Device::Tap, [pings_pass, files_arrive_whole, a_thousand_connections, bulk_and_redis, datagrams];
 }
 
 fn pings_pass(device: Device) {
     let Some(lab) = Lab::new() else { return };
+    if !lab.can_have(device) {
+        return;
+    }
     let mosaic = Mosaic::inline(&lab, device, "");
     ping(&lab, B4, 20);
     ping(&lab, B6, 20);
@@ -46,6 +50,9 @@ fn pings_pass(device: Device) {
 
 fn files_arrive_whole(device: Device) {
     let Some(lab) = Lab::new() else { return };
+    if !lab.can_have(device) {
+        return;
+    }
     let web = Web::start(&lab);
     let mosaic = Mosaic::inline(&lab, device, "");
     let mut transfers = web.fetch_big(&lab, B4);
@@ -85,6 +92,9 @@ fn a_thousand_connections(device: Device) {
 fn bulk_and_redis(device: Device) {
     const BYTES: u64 = 30_000_000;
     let Some(lab) = Lab::new() else { return };
+    if !lab.can_have(device) {
+        return;
+    }
     let _server = iperf_server(&lab);
     let mosaic = Mosaic::inline(&lab, device, "");
     let report = iperf(&lab, &format!("-n {BYTES} -P 2"));
@@ -130,6 +140,9 @@ fn bulk_and_redis(device: Device) {
 
 fn datagrams(device: Device) {
     let Some(lab) = Lab::new() else { return };
+    if !lab.can_have(device) {
+        return;
+    }
     let _server = iperf_server(&lab);
     let mosaic = Mosaic::inline(&lab, device, "");
     let report = iperf(&lab, "-u -b 8M -l 1000 -t 2");
