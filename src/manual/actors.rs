@@ -121,7 +121,8 @@
 //! A stream monitor that was opened with [`orphans`](mosaic_engine::actor::MonitorBuilder::orphans) gets the TCP packets that
 //! belong to no tracked flow and begin none, in [`on_orphan`](crate::prelude::Actor::on_orphan). With midstream pick-up
 //! (`midstream = true`) there are none. Flows that were stopped, or that no monitor wanted, are tracked all the same, so that
-//! their packets are no orphans; they cost what any flow without monitors costs.
+//! their packets are no orphans; they cost what any flow without monitors costs. A monitor that wants to see them asks with
+//! [`left_out`](mosaic_engine::actor::MonitorBuilder::left_out).
 //!
 //! # Filters on frames
 //!
@@ -302,6 +303,9 @@
 //! which one it is, so that a source NAT tries ports until one fits. ICMP errors about packets of the flow come back to who sent
 //! these, and quote them as they were sent, so that both ends find out about smaller MTUs and closed ports; only raw monitors see
 //! them.
+//!
+//! All this goes together with edited streams: such flows may be translated, answered and injected into, in the numbers that hooks
+//! show; each end gets its own.
 //!
 //! [`reset`](crate::prelude::FlowContext::reset) ends a connection at both ends, by RSTs that kernels believe;
 //! [`answer`](crate::prelude::FlowContext::answer) sends the client a page of your own and takes the server out of it;

@@ -52,6 +52,7 @@
 //! | `ERROR` is called at no hook while a packet is processed | at `Receive`, before the packet is shown there, and at `End` | the packet can be dropped for it |
 //! | `CONN_START`, `STATE_CHANGE` at `SND` and `RCV` only | also at `End`, in the order in which they happened | actors that never touch packets need no hook in their path |
 //! | after the end of a connection monitors are called in the order of registration | all events at `End` that nobody sent are told of in that order; what a side sent, in the order of the chain | |
+//! | packets of flows that no SYN filter lets pass are orphans | are none, unless a monitor asks with [`left_out`](mosaic_engine::actor::MonitorBuilder::left_out) | they are most of the traffic, and known to belong to flows |
 //!
 //! # Changing packets
 //!

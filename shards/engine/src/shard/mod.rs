@@ -586,7 +586,11 @@ impl Shard {
         let packet = run.packet(i);
         let side = self.count(number, packet);
         if self.is_unwatched(number) {
-            return self.handle_unwatched(number, side, packet);
+            self.handle_unwatched(number, side, packet);
+            if self.monitors.left_out != 0 {
+                self.show_left_out(run, i);
+            }
+            return;
         }
         let is_tcp = matches!(packet.transport, Transport::Tcp { .. });
         if is_tcp {

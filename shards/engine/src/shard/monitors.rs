@@ -106,6 +106,8 @@ pub struct Monitors {
     /// Raw monitors, and stream monitors that ask for orphans; a bit each.
     pub(super) raw: u16,
     pub(super) orphans: u16,
+    /// Monitors that ask for packets of flows that nobody watches.
+    pub(super) left_out: u16,
     /// Monitors that inject packets without one at hand.
     pub(super) injects: u16,
 }
@@ -125,6 +127,7 @@ impl Monitors {
             refused: 0,
             raw: 0,
             orphans: 0,
+            left_out: 0,
             injects: 0,
         }
     }
@@ -188,6 +191,7 @@ impl Monitors {
         self.sets.wishes_changed();
         self.raw |= u16::from(monitor.ask.is_raw()) << slot;
         self.orphans |= u16::from(monitor.ask.orphans.is_some()) << slot;
+        self.left_out |= u16::from(monitor.ask.left_out) << slot;
         self.injects |= u16::from(monitor.injects) << slot;
         let place = &mut self.slots[usize::from(slot)];
         (place.monitor, place.actor) = (Some(monitor), actor);
@@ -215,6 +219,7 @@ impl Monitors {
         self.sets.close(id.slot);
         self.raw &= !(1 << id.slot);
         self.orphans &= !(1 << id.slot);
+        self.left_out &= !(1 << id.slot);
         self.injects &= !(1 << id.slot);
         Ok(())
     }
@@ -501,9 +506,19 @@ impl<'a> MonitorBuilder<'a> {
 
     /// Asks for orphans that pass `filter` (asked on the innermost IP packet; all with `None`): TCP packets that belong to
     /// no tracked flow and begin none, which there are only where midstream pick-up is off. They come to
-    /// [`on_orphan`](crate::actor::Actor::on_orphan). Packets of flows that no monitor wants, or that were stopped, are none.
+    /// [`on_orphan`](crate::actor::Actor::on_orphan). Packets of flows that no monitor wants are none, unless the monitor
+    /// asks for [what filters leave out](Self::left_out); those of flows that were stopped never are.
     pub fn orphans(mut self, filter: Option<Filter>) -> Self {
         self.monitor.ask.orphans.get_or_insert_default().packet = filter;
+        self
+    }
+
+    /// Asks for TCP packets of flows that the filters of all stream monitors leave out, as for orphans: with the same filters
+    /// ([`orphans`](Self::orphans), [`outer_orphans`](Self::outer_orphans); all without one), in the same callback, from the
+    /// opening packet on. They are not counted as orphans: such a flow is known, though only by its key.
+    pub fn left_out(mut self) -> Self {
+        self.monitor.ask.orphans.get_or_insert_default();
+        self.monitor.ask.left_out = true;
         self
     }
 

@@ -7,7 +7,7 @@ use crate::actor::{Host, MonitorId, ShardContext};
 use crate::counters::Drops;
 use crate::event::Verdict;
 use crate::flow::Endpoint;
-use crate::wire::{Encapsulation, Layer, Packet, Parsed};
+use crate::wire::{Encapsulation, Layer, Packet, Parsed, Transport};
 
 /// The frames of a burst, by their number in the batch.
 pub trait Frames {
@@ -212,8 +212,20 @@ impl Shard {
     /// Shows packet `i`, which belongs to no flow, to the monitors that asked for orphans.
     #[cold]
     pub(super) fn show_orphan(&mut self, run: &mut Run<'_>, i: usize) {
+        self.show_unclaimed(run, i, self.monitors.orphans);
+    }
+
+    /// Shows packet `i`, of a flow that nobody watches, to the monitors that asked for it.
+    #[cold]
+    pub(super) fn show_left_out(&mut self, run: &mut Run<'_>, i: usize) {
+        if matches!(run.packets[i].transport, Transport::Tcp { .. }) {
+            self.show_unclaimed(run, i, self.monitors.left_out);
+        }
+    }
+
+    fn show_unclaimed(&mut self, run: &mut Run<'_>, i: usize, asking: u16) {
         let packet = &run.packets[i];
-        for slot in self.monitors.chain(self.monitors.orphans, None) {
+        for slot in self.monitors.chain(asking, None) {
             let Some(monitor) = self.monitors.get(slot) else {
                 continue;
             };

@@ -50,6 +50,8 @@ pub(crate) struct Ask {
     pub(crate) raw: Option<Raw>,
     /// Packets that belong to none.
     pub(crate) orphans: Option<Scope>,
+    /// Besides these, packets of flows that nobody watches.
+    pub(crate) left_out: bool,
     /// Overlap policies, a nibble a side.
     pub(crate) overlaps: u8,
     /// Facts of packets, and round trips.
@@ -128,6 +130,7 @@ impl<'a> RawBuilder<'a> {
             ask: Ask {
                 raw: Some(self.raw),
                 orphans: None,
+                left_out: false,
                 overlaps: 0,
                 track: false,
                 unless_dropped: self.unless_dropped,

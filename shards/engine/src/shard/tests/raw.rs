@@ -440,6 +440,51 @@ fn orphans_come_to_those_who_asked() {
 }
 
 #[test]
+fn what_filters_leave_out_comes_to_those_who_asked() {
+    let mut bench = Bench::new();
+    bench
+        .actor(0)
+        .monitor_stream(Some(to_port(1)))
+        .orphans(None)
+        .open()
+        .unwrap();
+    bench
+        .actor(1)
+        .monitor_stream(Some(to_port(2)))
+        .orphans(Some(to_port(80)))
+        .left_out()
+        .open()
+        .unwrap();
+    let last = bench
+        .actor(2)
+        .monitor_stream(Some(to_port(2)))
+        .left_out()
+        .open()
+        .unwrap();
+    bench.notes.drops = vec![(1, 80)];
+    let frames = [
+        tcp(&[], 80, "S"),
+        tcp(&[], 80, "A"),
+        // Somebody watches it.
+        tcp(&[], 1, "S"),
+        tcp(&[], 90, "S"),
+        udp(),
+    ];
+    let (log, dropped) = bench.burst(&frames);
+    let of = |actor: u16, port: u16| {
+        std::format!("orphan {actor} 10.0.0.1:4000 > 10.0.0.2:{port} [] (54, 1, 3) 40 0")
+    };
+    assert_eq!(log, [of(1, 80), of(2, 80), of(1, 80), of(2, 80), of(2, 90)]);
+    assert_eq!((dropped, bench.shard.counters().orphans), ([0, 0b11], 0));
+    // A real one is shown once to each.
+    let (log, _) = bench.burst(&[tcp(&[], 70, "A")]);
+    assert_eq!(log, [of(0, 70), of(2, 70)]);
+    bench.actor(2).close(last).unwrap();
+    let (log, _) = bench.burst(&[tcp(&[], 80, "A"), tcp(&[], 90, "A")]);
+    assert_eq!(log, [of(1, 80)]);
+}
+
+#[test]
 fn a_stopped_flow_is_no_orphan_and_is_shown_to_nobody() {
     struct Stops(Notes);
     impl Host for Stops {
