@@ -2,8 +2,9 @@
 //! the edited stream, and neither end notices anything.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
-use mosaic_engine::actor::{ActorId, FlowContext, Host, PacketView};
+use mosaic_engine::actor::{ActorId, FlowContext, Host, PacketView, Translation};
 use mosaic_engine::event::{Event, EventSet, Hook, Side, Verdict};
 use mosaic_engine::flow::Endpoint;
 use mosaic_engine::shard::edit::EditError;
@@ -34,6 +35,8 @@ struct Editor {
     habit: Habit,
     chance: PerMille,
     drops: PerMille,
+    /// The server is to see other ends: [`turned`].
+    translates: bool,
     /// What receivers are to get.
     edited: BTreeMap<Way, Vec<u8>>,
     /// What readers of the emulated receivers got.
@@ -88,6 +91,15 @@ impl Host for Editor {
     ) -> Verdict {
         assert_eq!(hook, Hook::Send);
         let sender = packet.sender;
+        if self.translates && sender == Side::Client && flow.translation().is_none() {
+            let [client, server] = Side::BOTH.map(|side| Some(turned(flow.endpoint(side))));
+            let translation = Translation {
+                client,
+                server,
+                ..Translation::default()
+            };
+            flow.translate(translation).expect("the opening packet");
+        }
         let Some(fresh_from) = flow.fresh_from() else {
             return Verdict::Forward;
         };
@@ -125,6 +137,68 @@ impl Host for Editor {
     }
 
     fn on_removed(&mut self, _: ActorId, _: &mut FlowContext<'_>) {}
+}
+
+/// The other end that the server sees in the place of one, and the other way round.
+fn turned(end: Endpoint) -> Endpoint {
+    let addr = match end.addr {
+        IpAddr::V4(addr) => IpAddr::V4((addr.to_bits() ^ TURN).into()),
+        IpAddr::V6(addr) => IpAddr::V6((addr.to_bits() ^ u128::from(TURN)).into()),
+    };
+    let port = end.port ^ PORT_TURN;
+    Endpoint { addr, port }
+}
+
+const TURN: u32 = 0x5500_0055;
+const PORT_TURN: u16 = 0x4000;
+
+/// A TCP segment over IP in Ethernet whose ends are [`turned`], its checksums made anew.
+fn turn(frame: &[u8]) -> Vec<u8> {
+    let mut frame = frame.to_vec();
+    let ip = &mut frame[14..];
+    let (addresses, len, at) = match ip[0] >> 4 {
+        4 => {
+            let total = usize::from(u16::from_be_bytes([ip[2], ip[3]]));
+            (12..20, total, usize::from(ip[0] & 0xf) * 4)
+        }
+        _ => {
+            let payload = usize::from(u16::from_be_bytes([ip[4], ip[5]]));
+            (8..40, 40 + payload, 40)
+        }
+    };
+    for end in ip[addresses.clone()].chunks_mut(addresses.len() / 2) {
+        let low = end.len() - 4;
+        for (byte, turn) in end[low..].iter_mut().zip(TURN.to_be_bytes()) {
+            *byte ^= turn;
+        }
+    }
+    for high in [at, at + 2] {
+        ip[high] ^= PORT_TURN.to_be_bytes()[0];
+    }
+    if ip[0] >> 4 == 4 {
+        ip[10..12].fill(0);
+        let sum = checksum(&ip[..at], 0);
+        ip[10..12].copy_from_slice(&sum.to_be_bytes());
+    }
+    ip[at + 16..at + 18].fill(0);
+    let pseudo = !u32::from(checksum(&ip[addresses], 0)) & 0xffff;
+    let of_length = u32::try_from(len - at).expect("a short packet") + 6;
+    let sum = checksum(&ip[at..len], pseudo + of_length);
+    ip[at + 16..at + 18].copy_from_slice(&sum.to_be_bytes());
+    frame
+}
+
+/// RFC 1071, word by word.
+fn checksum(bytes: &[u8], start: u32) -> u16 {
+    let words = bytes.chunks(2).map(|pair| {
+        let low = pair.get(1).copied().unwrap_or(0);
+        u32::from(u16::from_be_bytes([pair[0], low]))
+    });
+    let mut sum = start + words.sum::<u32>();
+    while sum > 0xffff {
+        sum = (sum >> 16) + (sum & 0xffff);
+    }
+    !u16::try_from(sum).expect("folded")
 }
 
 /// A shard between two links.
@@ -170,8 +244,19 @@ impl Middlebox for Box {
         now: Timestamp,
         frames: &[(Side, Vec<u8>)],
     ) -> Vec<(Side, Vec<u8>)> {
+        let translates = self.editor.translates;
+        let as_it_comes = |(sender, frame): &(Side, Vec<u8>)| {
+            let is_turned = translates && *sender == Side::Server;
+            let frame = if is_turned {
+                turn(frame)
+            } else {
+                frame.clone()
+            };
+            (*sender, frame)
+        };
+        let frames: Vec<_> = frames.iter().map(as_it_comes).collect();
         let mut burst = Burst::default();
-        for (_, frame) in frames {
+        for (_, frame) in &frames {
             burst.push(now, LinkType::ETHERNET, frame);
         }
         self.ingress.parse(&burst, &mut self.parsed);
@@ -221,16 +306,27 @@ impl Middlebox for Box {
         self.received += frames.len() as u64;
         self.injected += self.shard.injected().count() as u64;
         self.forwarded += out.len() as u64;
+        for (to, frame) in &mut out {
+            if translates && *to == Side::Server {
+                *frame = turn(frame);
+            }
+        }
         out
     }
 }
 
 /// Runs the world of `seed` and looks at what every end has got. Returns what the shard counted, and how many edits there were.
 fn check(seed: u64, habit: Habit, profile: Profile) -> (ShardCounters, u64) {
+    check_with(seed, habit, profile, false)
+}
+
+/// The same; the server may be [`turned`] and see a turned client.
+fn check_with(seed: u64, habit: Habit, profile: Profile, translates: bool) -> (ShardCounters, u64) {
     let mut random = Random::new(seed);
     let scenario = Scenario::lasting(&mut random);
     let editor = Editor {
         habit,
+        translates,
         chance: PerMille(random.pick(&[50, 400, 1000])),
         drops: PerMille(random.pick(&[0, 0, 20])),
         random: random.split(),
@@ -254,7 +350,14 @@ fn check(seed: u64, habit: Habit, profile: Profile) -> (ShardCounters, u64) {
     for passage in &passages {
         for side in Side::BOTH {
             let way = (passage.ends.of(side), passage.ends.of(side.other()));
-            let edited = middle.editor.edited.remove(&way).unwrap_or_default();
+            // The editor knows those that the server has opened by their other ends.
+            let is_turned = translates && !middle.editor.edited.contains_key(&way);
+            let known = if is_turned {
+                (turned(way.0), turned(way.1))
+            } else {
+                way
+            };
+            let edited = middle.editor.edited.remove(&known).unwrap_or_default();
             let received = &passage.received[side.other() as usize];
             assert_eq!(received.len(), edited.len(), "{way:?}");
             assert!(*received == edited, "{way:?}: other bytes");
@@ -264,7 +367,7 @@ fn check(seed: u64, habit: Habit, profile: Profile) -> (ShardCounters, u64) {
                     "{way:?}: not what was sent"
                 );
             }
-            let read = middle.editor.read.remove(&way).unwrap_or_default();
+            let read = middle.editor.read.remove(&known).unwrap_or_default();
             if profile == Profile::Record {
                 // A keep-alive probe behind the FIN has a byte that no receiver takes.
                 let read = &read[..read.len().min(edited.len())];
@@ -291,6 +394,15 @@ fn a_receiver_gets_exactly_the_edited_stream() {
 fn so_it_does_where_segments_are_refused() {
     for_each_seed(100, |seed| {
         check(seed, Habit::Anything, Profile::Receiver);
+    });
+}
+
+/// A rewriting proxy behind a NAT.
+#[test]
+fn edited_streams_may_be_translated() {
+    for_each_seed(100, |seed| {
+        let (counters, _) = check_with(seed, Habit::Anything, Profile::Receiver, true);
+        assert_eq!(counters.untranslated, 0);
     });
 }
 

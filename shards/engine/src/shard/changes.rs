@@ -476,6 +476,18 @@ impl Changes {
         })
     }
 
+    /// One of these, by its number.
+    pub(super) fn frame_mut(&mut self, number: usize) -> Option<(Route, &mut [u8])> {
+        let (route, place) = *self.frames.get(number)?;
+        let bytes = &mut self.arena[place.start as usize..][..place.len as usize];
+        Some((route, bytes))
+    }
+
+    /// Does not send one of these.
+    pub(super) fn take_back(&mut self, number: usize) {
+        self.frames.remove(number);
+    }
+
     /// How many.
     pub(super) fn injected_frames(&self) -> usize {
         self.frames.len()

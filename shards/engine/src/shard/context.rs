@@ -7,7 +7,7 @@ use mosaic_port::Timestamp;
 use super::burst::Active;
 use super::changes::{AtHand, Desk};
 use super::commands::Commands;
-use super::edited::{EDITED_AT, Editing};
+use super::edited::{EDITED_AT, EditedFlows, Editing};
 use super::monitors::Monitors;
 use super::special::Specials;
 use super::timers::{TimerError, TimerId, Timers};
@@ -239,6 +239,7 @@ pub(super) struct World<'a> {
     pub(super) aliases: &'a mut Aliases,
     pub(super) specials: &'a mut Specials,
     pub(super) ways: &'a Ways,
+    pub(super) edited: &'a EditedFlows,
     /// Packets of the burst.
     pub(super) packets: &'a [Packet],
 }
@@ -274,6 +275,7 @@ impl Shard {
                 aliases: &mut self.aliases,
                 specials: &mut self.specials,
                 ways: &self.ways,
+                edited: &self.edited,
                 packets: run.packets,
             },
             shard: self.config.shard,

@@ -35,10 +35,6 @@ pub enum InjectError {
     /// Not TCP.
     #[error("not a TCP connection")]
     NotStream,
-    /// A monitor [edits](crate::actor::MonitorBuilder::edits) the flow, so that its ends go by different numbers; only
-    /// [`FlowContext::reset`] and [`FlowContext::inject_packet`] work there.
-    #[error("the stream is edited")]
-    Edited,
     /// Nothing is known yet of the numbers that the receiver expects, or the connection is closed.
     #[error("the connection is not open")]
     NotOpen,
@@ -116,14 +112,13 @@ impl FlowContext<'_> {
     /// Without a packet of the flow in the burst, in timers and when it leaves, it goes the way of earlier ones, where a monitor
     /// of the flow [injects](crate::actor::MonitorBuilder::injects).
     ///
-    /// Nothing in the connection moves: payload that is new to the receiver takes numbers that the other end will use for its
+    /// Numbers are those that the hooks show, also where the stream is edited. Nothing in the connection moves: payload that is new to the receiver takes numbers that the other end will use for its
     /// own. Of a translated flow, the server gets it with the translated addresses.
     ///
     /// # Errors
     /// [`InjectError`].
     pub fn inject(&mut self, to: Side, segment: Segment<'_>) -> Result<(), InjectError> {
         self.check_injection()?;
-        self.check_numbers()?;
         let from = to.other();
         let expected = self.hot.has(Flags::BASE, from).then(|| {
             let half = self.hot.half(from);
@@ -131,6 +126,7 @@ impl FlowContext<'_> {
         });
         let seq = segment.seq.map(Seq).or(expected);
         let ack = segment.ack.map(Seq).or(self.acked(from));
+        let ack = ack.map(|ack| self.own_number(to, ack));
         let numbers = Numbers {
             flags: segment.flags,
             seq: seq.ok_or(InjectError::NotOpen)?,
@@ -191,7 +187,6 @@ impl FlowContext<'_> {
     /// [`InjectError`]; [`InjectError::Window`] where the client's window has no room for it.
     pub fn answer(&mut self, answer: &[u8]) -> Result<(), InjectError> {
         self.check_injection()?;
-        self.check_numbers()?;
         let (client, server) = (Side::Client, Side::Server);
         let is_open = self.hot.states[client as usize].is_synchronized()
             && self
@@ -208,7 +203,7 @@ impl FlowContext<'_> {
             return Err(InjectError::Window);
         }
         let half = self.hot.half(client);
-        let ack = half.base.at_offset(half.next);
+        let ack = self.own_number(client, half.base.at_offset(half.next));
         let window = self.window_left(server);
         let mut at = seq;
         let parts = answer
@@ -250,13 +245,16 @@ impl FlowContext<'_> {
         }
     }
 
-    /// Whether the numbers here are those of both ends.
-    fn check_numbers(&self) -> Result<(), InjectError> {
-        if self.is_edited() {
-            Err(InjectError::Edited)
-        } else {
-            Ok(())
+    /// An acknowledgment for `to` in its own numbers, where its stream is edited.
+    fn own_number(&self, to: Side, ack: Seq) -> Seq {
+        match self.edited_place() {
+            Some(place) => self.world.edited.ack_for(place, to, ack),
+            None => ack,
         }
+    }
+
+    fn edited_place(&self) -> Option<u32> {
+        self.world.specials.get(self.active.flow)?.edited
     }
 
     /// The highest acknowledgment number of a side.
@@ -280,7 +278,7 @@ impl FlowContext<'_> {
     fn reset_end(&mut self, to: Side) -> Result<bool, InjectError> {
         let from = to.other();
         let (flags, ack) = match self.acked(from) {
-            Some(ack) => (TcpFlags::RST | TcpFlags::ACK, ack),
+            Some(ack) => (TcpFlags::RST | TcpFlags::ACK, self.own_number(to, ack)),
             None => (TcpFlags::RST, Seq(0)),
         };
         let mut candidates = self.expected_by(to);

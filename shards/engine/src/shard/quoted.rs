@@ -1,11 +1,12 @@
-//! ICMP errors about flows that are translated (RFC 5508, section 4): they go where the quoted packet came from, and quote it
-//! as it was there.
+//! ICMP errors about flows that are translated or edited (RFC 5508, section 4): they go where the quoted packet came from, and
+//! quote it as it was there.
 
 use super::edit::set_endpoint;
-use super::translate::{Hardware, set_hardware};
+use super::translate::{Hardware, Translation, set_hardware};
 use super::{Run, Shard};
 use crate::event::Side;
 use crate::flow::{Endpoint, Proto};
+use crate::tcp::Seq;
 use crate::wire::{Buffer, Packet, Quote, Sums};
 
 /// How an ICMP error about a translated flow leaves.
@@ -16,10 +17,12 @@ struct Returned {
     /// Its own source, where that is not for the receiver to see.
     source: Option<Endpoint>,
     hardware: Hardware,
+    /// The sequence number that it quotes, as the sender of the segment knows it.
+    seq: Option<Seq>,
 }
 
 impl Shard {
-    /// Translates packet `i` if it is an ICMP error about a translated flow; whether that was all. The packet belongs to no
+    /// Translates packet `i` if it is an ICMP error about a translated or edited flow; whether that was all. The packet belongs to no
     /// flow of its own then, and is no event of the one it is about.
     #[cold]
     pub(super) fn take_error(&mut self, run: &mut Run<'_>, i: usize) -> bool {
@@ -30,7 +33,7 @@ impl Shard {
         let Some(quote) = Quote::of(packet, run.bytes[i]) else {
             return false;
         };
-        let Some((number, returned)) = self.find_quoted(packet, quote) else {
+        let Some((number, returned)) = self.find_quoted(packet, run.bytes[i], quote) else {
             return false;
         };
         let bit = 1 << i;
@@ -50,7 +53,7 @@ impl Shard {
 
     /// The translated flow that an error is about, and what is to become of the error. `None` where it quotes no packet
     /// that has left from here, or does not go to who sent that.
-    fn find_quoted(&self, packet: &Packet, quote: Quote) -> Option<(u32, Returned)> {
+    fn find_quoted(&self, packet: &Packet, bytes: &[u8], quote: Quote) -> Option<(u32, Returned)> {
         let hash = self.table.hash(&quote.key);
         let alias = self.aliases.find(&quote.key, hash);
         let number = match alias {
@@ -58,16 +61,20 @@ impl Shard {
             None => self.table.find(&quote.key, hash, None)?,
         };
         let special = self.specials.get(number)?;
-        let translated = special.translated.as_ref()?;
         let hot = self.table.hot(number);
         let original = Side::BOTH.map(|side| hot.key.source(hot.direction_of(side)));
+        let (seen, asked) = match &special.translated {
+            Some(translated) => (translated.seen, translated.asked),
+            None if special.edited.is_some() => (original, Translation::default()),
+            None => return None,
+        };
         // What it quotes was sent by `to`, and has passed here.
         let to = match alias {
             Some((_, client)) if quote.direction == client => Side::Client,
             Some(_) => return None,
             None => hot.side_of(quote.direction),
         };
-        let is_own_key = alias.is_none() && translated.seen != original;
+        let is_own_key = alias.is_none() && seen != original;
         let destination = packet.key.source(packet.direction.reversed());
         let is_addressed = destination.addr == quote.key.source(quote.direction).addr;
         if is_own_key && to == Side::Client
@@ -77,15 +84,24 @@ impl Shard {
             return None;
         }
         let (known, hidden, hardware) = match to {
-            Side::Client => (original, translated.seen, translated.asked.to_client),
-            Side::Server => (translated.seen, original, translated.asked.to_server),
+            Side::Client => (original, seen, asked.to_client),
+            Side::Server => (seen, original, asked.to_server),
         };
         let far = to.other() as usize;
         let source = (known[far].addr != hidden[far].addr).then_some(Endpoint {
             port: 0,
             ..known[far]
         });
+        let seq = special
+            .edited
+            .filter(|_| quote.end >= quote.transport_at + 8)
+            .and_then(|place| {
+                let seq = bytes.get(quote.transport_at + 4..)?.first_chunk()?;
+                let seq = Seq(u32::from_be_bytes(*seq));
+                Some(self.edited.sent_number(place, to, seq))
+            });
         let returned = Returned {
+            seq,
             quote,
             quoted: [known[to as usize], known[far]],
             source,
@@ -113,6 +129,9 @@ fn rewrite(run: &mut Run<'_>, i: usize, returned: &Returned) -> Option<()> {
     let [source, destination] = returned.quoted;
     set_endpoint(&inner, bytes, &sums, source, true).ok()?;
     set_endpoint(&inner, bytes, &sums, destination, false).ok()?;
+    if let Some(seq) = returned.seq {
+        sums.write(bytes, quote.transport_at + 4, &seq.0.to_be_bytes());
+    }
     let receiver = Endpoint { port: 0, ..source };
     set_endpoint(packet, bytes, &sums, receiver, false).ok()?;
     if let Some(source) = returned.source {

@@ -147,7 +147,10 @@ impl Shard {
             rare.payload_adjust = rare.payload_adjust.wrapping_add(len);
             self.answer_on(run, i, number, side);
         } else if let Some(place) = edited {
+            let first = run.changes.injected_frames();
             self.handle_edited(run, i, number, place);
+            self.translate_made(run, (i, first), number, side);
+            self.leave_special(run, i, number);
         }
         blocked || edited.is_some()
     }

@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use super::changes::Changes;
+use super::changes::{Changes, Route};
 use super::context::FlowContext;
 use super::edit::set_endpoint;
 use super::special::Special;
@@ -55,10 +55,6 @@ pub enum TranslateError {
     /// As many flows are translated as the shard has flows.
     #[error("no room for another translated flow")]
     NoRoom,
-    /// A monitor [edits](crate::actor::MonitorBuilder::edits) the flow: what it sends in the place of packets would not be
-    /// translated.
-    #[error("the stream is edited")]
-    Edited,
     /// The packet came in fragments; packets of translated flows must not.
     #[error("the packet came in fragments")]
     Fragmented,
@@ -107,9 +103,6 @@ impl FlowContext<'_> {
         if matches!(at_hand.packet.buffer, Buffer::Datagram { .. }) {
             return Err(TranslateError::Fragmented);
         }
-        if self.is_edited() {
-            return Err(TranslateError::Edited);
-        }
         if matches!(self.proto(), Proto(33 | 136)) {
             return Err(TranslateError::Checksum);
         }
@@ -155,12 +148,6 @@ impl FlowContext<'_> {
     pub fn shard_of(&self, client: Endpoint, server: Endpoint) -> Option<u16> {
         let (key, _) = self.key_of(client, server)?;
         Some(self.owner_of(&key))
-    }
-
-    /// Whether the numbers of the flow's ends may differ from each other's.
-    pub(super) fn is_edited(&self) -> bool {
-        let special = self.world.specials.get(self.active.flow);
-        special.is_some_and(|special| special.edited.is_some())
     }
 
     fn owner_of(&self, key: &FlowKey) -> u16 {
@@ -302,6 +289,51 @@ impl Shard {
         }
     }
 
+    /// The same with what was sent besides packet `i`, of `sender`, from frame number `first` on, in the place of segments of
+    /// an edited flow: it has the addresses of either end's view.
+    #[cold]
+    pub(super) fn translate_made(
+        &mut self,
+        run: &mut Run<'_>,
+        (i, first): (usize, usize),
+        number: u32,
+        sender: Side,
+    ) {
+        let special = self.specials.get(number);
+        let Some(translated) = special.and_then(|special| special.translated.as_ref()) else {
+            return;
+        };
+        let hot = self.table.hot(number);
+        let original = Side::BOTH.map(|side| hot.key.source(hot.direction_of(side)));
+        let views = [original, translated.seen];
+        let template = *run.packet(i);
+        let mut lost = 0;
+        for n in (first..run.changes.injected_frames()).rev() {
+            let Some((Route::With { back, .. }, bytes)) = run.changes.frame_mut(n) else {
+                continue;
+            };
+            let to = if back { sender } else { sender.other() };
+            let Some(made) = of_flow(&template, bytes, &views, to) else {
+                continue;
+            };
+            let ends = [
+                views[to as usize][to.other() as usize],
+                views[to as usize][to as usize],
+            ];
+            let hardware = match to {
+                // What came from there has the addresses of that side.
+                _ if back => Hardware::default(),
+                Side::Server => translated.asked.to_server,
+                Side::Client => translated.asked.to_client,
+            };
+            if set_ends(&made, bytes, ends, hardware).is_none() {
+                run.changes.take_back(n);
+                lost += 1;
+            }
+        }
+        self.counters.untranslated += lost;
+    }
+
     /// The flow is found under its own key only.
     pub(super) fn forget_translation(&mut self, special: &Special) {
         let alias = special
@@ -331,11 +363,66 @@ fn rewrite(
         return None;
     }
     let (bytes, packet) = changes.make_copy(packets, bytes, i)?;
+    set_ends(packet, bytes, [source, destination], hardware)
+}
+
+fn set_ends(
+    packet: &Packet,
+    bytes: &mut [u8],
+    [source, destination]: [Endpoint; 2],
+    hardware: Hardware,
+) -> Option<()> {
     let sums = Sums::of(packet, bytes)?;
     set_endpoint(packet, bytes, &sums, source, true).ok()?;
     set_endpoint(packet, bytes, &sums, destination, false).ok()?;
     set_hardware(packet.link, bytes, &sums, hardware);
     Some(())
+}
+
+/// The headers of a segment made in the place of `template`, if it is one of the flow that goes to `to`, with ends as in one of
+/// `views`: client, server.
+fn of_flow(
+    template: &Packet,
+    bytes: &[u8],
+    views: &[[Endpoint; 2]; 2],
+    to: Side,
+) -> Option<Packet> {
+    let ip = template.ip_at as usize;
+    let is_v6 = template.key.is_v6();
+    let (len, proto_at, addresses) = if is_v6 {
+        ((template.transport_at - template.ip_at) as usize, 6, 8)
+    } else {
+        (usize::from(bytes.get(ip)? & 0xf) * 4, 9, 12)
+    };
+    let version = if is_v6 { 6 } else { 4 };
+    let is_tcp = is_v6 && len != 40 || bytes.get(ip + proto_at) == Some(&Proto::TCP.0);
+    if bytes.get(ip)? >> 4 != version || !is_tcp {
+        return None;
+    }
+    let transport = ip + len;
+    let payload = transport + usize::from(bytes.get(transport + 12)? >> 4) * 4;
+    let is_end = |end: Endpoint, is_source: bool| {
+        let (at, port_at) = if is_source { (0, 0) } else { (1, 2) };
+        let port = bytes.get(transport + port_at..transport + port_at + 2);
+        let at = |len: usize| bytes.get(ip + addresses + at * len..)?.get(..len);
+        let is_addr = match end.addr {
+            IpAddr::V4(addr) => at(4) == Some(addr.octets().as_slice()),
+            IpAddr::V6(addr) => at(16) == Some(addr.octets().as_slice()),
+        };
+        is_addr && port == Some(end.port.to_be_bytes().as_slice())
+    };
+    let is_own = views
+        .iter()
+        .any(|ends| is_end(ends[to.other() as usize], true) && is_end(ends[to as usize], false));
+    let offset = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+    let left = bytes.len().checked_sub(payload)?;
+    is_own.then_some(Packet {
+        transport_at: offset(transport),
+        payload_at: offset(payload),
+        payload_len: offset(left),
+        payload_captured: offset(left),
+        ..*template
+    })
 }
 
 /// Puts hardware addresses into a frame that begins with Ethernet.

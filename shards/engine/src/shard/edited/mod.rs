@@ -111,6 +111,26 @@ impl EditedFlows {
         self.list[place as usize].sides.swap(0, 1);
     }
 
+    /// An acknowledgment of the stream of `side`, as the hooks show it, in the numbers of its sender. Of all that was sent on,
+    /// it acknowledges all, whatever was cut from the end.
+    pub(super) fn ack_for(&self, place: u32, side: Side, ack: Seq) -> Seq {
+        let stream = &self.list[place as usize].sides[side as usize].stream;
+        if stream.rewrite().is_identity() {
+            ack
+        } else if ack == stream.at(stream.sent_edited()) {
+            stream.at(stream.sent())
+        } else {
+            stream.ack(ack)
+        }
+    }
+
+    /// A number of the stream of `side`, as its receiver knows it, in those of its sender.
+    pub(super) fn sent_number(&self, place: u32, side: Side, seq: Seq) -> Seq {
+        self.list[place as usize].sides[side as usize]
+            .stream
+            .ack(seq)
+    }
+
     /// Does something with a stream that may change how many bytes are kept for its edits.
     fn change<R>(
         &mut self,

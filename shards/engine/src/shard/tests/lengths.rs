@@ -6,11 +6,12 @@ use std::vec::Vec;
 
 use super::edits::{Editor, Middle, open, tcp4};
 use super::fixture::{CLIENT, SERVER};
-use crate::actor::{EditError, FlowContext, PacketView};
+use crate::actor::{EditError, FlowContext, PacketView, Segment};
 use crate::event::{Hook, Side, Verdict};
 use crate::limits;
 use crate::shard::{Route, ShardConfig};
 use crate::wire::TcpFlags;
+use crate::wire::testing::{ethernet, ipv4, join};
 
 const ACK: TcpFlags = TcpFlags::ACK;
 const FIN: TcpFlags = TcpFlags::FIN;
@@ -280,4 +281,74 @@ fn a_packet_that_grew_too_long_is_split() {
     assert!(besides(&middle)[1] == [tcp4(CLIENT, ACK | last, (1461, 1), two)]);
     assert!(middle.host.streams[0] == body);
     let _: &Editor = &middle.host;
+}
+
+/// What actors send besides has, for each end, the numbers that end knows.
+#[test]
+fn injected_segments_have_the_numbers_of_their_receiver() {
+    let act: Act = Box::new(|flow, packet, hook| {
+        if hook == Hook::Receive && packet.payload() == b"ef" {
+            for to in Side::BOTH {
+                flow.inject(to, Segment::default()).unwrap();
+            }
+        }
+        Verdict::Forward
+    });
+    let mut middle = editing(vec![grow(), act]);
+    middle.pass(&tcp4(CLIENT, ACK, (1, 1), b"ab-cd")).unwrap();
+    middle.pass(&tcp4(SERVER, ACK, (1, 8), b"-")).unwrap();
+    middle.pass(&tcp4(CLIENT, ACK, (6, 4), b"ef")).unwrap();
+    let [back, on] = besides(&middle);
+    let numbers = |frame: &[u8]| {
+        let word = |at: usize| u32::from_be_bytes(*frame[at..].first_chunk().unwrap());
+        (word(38), word(42))
+    };
+    let [client, server] = super::edits::ISNS;
+    // Each has acknowledged all that the other has sent before, in other numbers than it was sent.
+    assert_eq!(numbers(&back[0]), (server + 4, client + 6));
+    assert_eq!(numbers(&on[0]), (client + 10, server + 2));
+}
+
+#[test]
+fn an_edited_client_is_answered() {
+    let act: Act = Box::new(|flow, packet, hook| {
+        if hook == Hook::Receive && packet.payload().starts_with(b"GET") {
+            flow.answer(b"page").unwrap();
+            return Verdict::Drop;
+        }
+        Verdict::Forward
+    });
+    let mut middle = editing(vec![grow(), act]);
+    assert_eq!(middle.pass(&tcp4(CLIENT, ACK, (1, 1), b"GET -")), None);
+    let [back, on] = besides(&middle);
+    let answer = tcp4(SERVER, ACK | FIN | TcpFlags::PSH, (1, 6), b"page");
+    assert_eq!(back[0][34..46], answer[34..46], "all five bytes, not seven");
+    assert_eq!(back[0][54..58], *b"page");
+    // The server may expect what it had before the request.
+    assert!(
+        on.iter()
+            .any(|rst| rst[38..42] == tcp4(CLIENT, ACK, (1, 1), b"")[38..42])
+    );
+}
+
+/// A router quotes what it got: the edited segment. Its sender would not know the number.
+#[test]
+fn errors_quote_the_numbers_of_the_sender() {
+    let mut middle = editing(vec![grow()]);
+    middle.pass(&tcp4(CLIENT, ACK, (1, 1), b"ab-cd")).unwrap();
+    let left = middle.pass(&tcp4(CLIENT, ACK, (6, 1), b"ef")).unwrap();
+    let came = tcp4(CLIENT, ACK, (6, 1), b"ef");
+    let error = |quoted: &[u8]| {
+        let mut message = join(&[&[3, 4, 0, 0, 0, 0, 5, 0x14], &quoted[14..42]]);
+        let sum = !super::edits::words(&message, 0);
+        message[2..4].copy_from_slice(&sum.to_be_bytes());
+        let mut packet = ipv4(1, &message);
+        packet[12..16].copy_from_slice(&[100, 64, 0, 1]);
+        packet[16..20].copy_from_slice(&quoted[26..30]);
+        super::edits::reseal_ip(&mut packet);
+        ethernet(0x0800, &packet)
+    };
+    assert_ne!(left[38..42], came[38..42]);
+    assert_eq!(middle.pass(&error(&left)), Some(error(&came)));
+    assert_eq!(middle.shard.counters().errors_translated, 1);
 }
