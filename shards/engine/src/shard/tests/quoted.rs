@@ -327,6 +327,27 @@ fn a_datagram_without_a_checksum_is_quoted_without_one() {
     assert_eq!(middle.pass(&frame(&comes)), Some(frame(&leaves)));
 }
 
+/// What stands behind the quotation is not of the packet, also where that ends early.
+#[test]
+fn extensions_stay_what_they_are() {
+    let world = V4();
+    let mut middle = translating(world, TCP, Hardware::default());
+    let says = Says {
+        rest: [0, 7, 0x05, 0x14],
+        quoted: 40,
+        ..TOO_BIG
+    };
+    let with_extension = |ends| {
+        let packet = packet(TCP, CLIENT, ends, b"");
+        join(&[&packet[..28], &EXTENSION])
+    };
+    let [from, to] = [world.original[1].addr, world.original[0].addr];
+    let comes = with_extension(world.seen);
+    let comes = error(says, world.seen[1].addr, world.seen[0].addr, &comes);
+    let leaves = error(says, from, to, &with_extension(world.original));
+    assert_eq!(middle.pass(&frame(&comes)), Some(frame(&leaves)));
+}
+
 #[test]
 fn errors_that_are_not_about_what_has_left_from_here_are_packets_like_others() {
     let world = V4();
