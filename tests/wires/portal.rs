@@ -89,7 +89,7 @@ fn also_between_queues() {
     believed(Device::VethQueues);
 }
 
-/// Both ends learn that a connection is over on which nobody has said anything for a second; one that is in use stays.
+/// Both ends learn that a connection is over on which nobody has said anything for two seconds; one that is in use stays.
 #[test]
 fn idle_connections_are_reset_at_both_ends() {
     let Some(lab) = Lab::new() else { return };
@@ -100,8 +100,8 @@ fn idle_connections_are_reset_at_both_ends() {
                   def serve(peer):\n\
                   \x20 try:\n\
                   \x20   while part := peer.recv(100): peer.sendall(part)\n\
-                  \x20   print(\"closed\", flush=True)\n\
-                  \x20 except ConnectionResetError: print(\"reset\", flush=True)\n\
+                  \x20   print(\"closed\\n\", end=\"\", flush=True)\n\
+                  \x20 except ConnectionResetError: print(\"reset\\n\", end=\"\", flush=True)\n\
                   while True: threading.Thread(target=serve, args=(server.accept()[0],)).start()\n";
     let _server = lab
         .b
