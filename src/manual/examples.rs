@@ -64,6 +64,10 @@
 //! connections are dropped, and it is said. A packet of a connection that left the table before is one of a new flow: from inside
 //! it gets a port of its own, which the server answers with a reset; from outside it is dropped.
 //!
+//! Datagrams of translated flows that come in fragments do not get through: the fragment that completes one is dropped and counted
+//! (`mosaic_untranslated_packets_total`); those before it have left by then, with the addresses they came with. TCP finds out about
+//! smaller MTUs, since ICMP errors come back.
+//!
 //! `load_balancer` follows Maglev (Eisenbud and others, 2016): a table of 65,537 places, shares that differ by one place at most;
 //! when a server goes, 1 or 2 of a hundred places change hands besides those it had. Connections stay with their server whatever
 //! the file of servers says.
