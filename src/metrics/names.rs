@@ -327,6 +327,11 @@ pub const METRICS: &[Metric] = &[
         |s| s.counters.untranslated,
     ),
     counter(
+        "mosaic_refused_ways_total",
+        "Times nothing was remembered of how an end is reached without a packet of it, because too many ways are in use.",
+        |s| s.counters.ways_refused,
+    ),
+    counter(
         "mosaic_translated_errors_total",
         "ICMP errors translated with the flow they are about; not among the tracked packets.",
         |s| s.counters.errors_translated,
