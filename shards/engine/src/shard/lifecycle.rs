@@ -166,7 +166,7 @@ impl Shard {
             self.count_event(Event::ConnStart);
         } else {
             let slot = self.activate(number, packet.timestamp);
-            self.raise_with_packet(slot, Event::ConnStart, Hook::Send);
+            self.raise_with_packet((number, slot), Event::ConnStart, Hook::Send);
             if self.monitors.set(set).shows_early() {
                 self.burst.hold(Event::ConnStart, Hook::Receive);
             }

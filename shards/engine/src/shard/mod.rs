@@ -54,6 +54,7 @@ pub use crate::stream::OverlapPolicy;
 use crate::stream::Stores;
 use crate::wire::{Encapsulation, Packet, TcpFlags, Transport};
 use burst::Burst;
+use segment::Segment;
 pub(crate) use changes::ARENA;
 use changes::Changes;
 pub use changes::{Injected, Route};
@@ -601,10 +602,13 @@ impl Shard {
         {
             return;
         }
-        if !is_tcp {
-            self.handle_datagram(run, i, number, side);
-        } else if !self.handle_ordinary(run, i, number, side) {
-            self.handle_careful(run, i, number);
+        match Segment::of(run, i) {
+            None => self.handle_datagram(run, i, number, side),
+            Some(segment) => {
+                if !self.handle_ordinary(run, i, number, (side, &segment)) {
+                    self.handle_careful(run, i, number, &segment);
+                }
+            }
         }
         if self.is_special(number) {
             self.leave_special(run, i, number);
@@ -720,29 +724,32 @@ impl Shard {
     }
 
     /// The same for an event that the hook shows after the packet.
-    fn raise_with_packet(&mut self, slot: u8, event: Event, hook: Hook) {
+    #[inline]
+    fn raise_with_packet(&mut self, (flow, slot): (u32, u8), event: Event, hook: Hook) {
         self.count_event(event);
-        let flow = self.burst.actives[usize::from(slot)].flow;
         let set = self.monitors.set(self.table.hot(flow).set);
         if set.shows_early() {
             self.burst.hold(event, hook);
         }
-        self.queue(slot, event);
+        if set.events[Hook::End as usize].contains(event.set()) {
+            self.queue((flow, slot), event);
+        }
     }
 
     /// Keeps an event for those who asked for it at the end of the burst, as they have by now.
-    fn queue(&mut self, slot: u8, event: Event) {
-        let flow = self.burst.actives[usize::from(slot)].flow;
-        let set = self.table.hot(flow).set;
-        if self.monitors.set(set).events[Hook::End as usize].contains(event.set()) {
-            let asked = self.monitors.asking_at_end(set, event);
-            self.burst.queue(slot, event, asked);
-        }
+    #[inline(never)]
+    fn queue(&mut self, (flow, slot): (u32, u8), event: Event) {
+        let asked = self.monitors.asking_at_end(self.table.hot(flow).set, event);
+        self.burst.queue(slot, event, asked);
     }
 
     #[inline(never)]
     fn raise_to_some(&mut self, run: &mut Run<'_>, slot: u8, event: Event, hook: Hook) {
-        self.queue(slot, event);
+        let flow = self.burst.actives[usize::from(slot)].flow;
+        let set = self.monitors.set(self.table.hot(flow).set);
+        if set.events[Hook::End as usize].contains(event.set()) {
+            self.queue((flow, slot), event);
+        }
         self.show(run, slot, event, hook);
     }
 }

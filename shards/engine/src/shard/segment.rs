@@ -5,7 +5,8 @@ use super::streams::Piece;
 use super::timestamps::{is_old, lone_timestamps};
 use super::{ARENA, Profile, Run, Shard};
 use crate::event::{Event, Hook, RetransmissionKind, Side, StreamError};
-use crate::flow::entry::{Cold, Flags, Hot, UNKNOWN};
+use super::track::time_handshake;
+use crate::flow::entry::{Cold, ColdHalf, Flags, Hot, UNKNOWN};
 use crate::stream::BurstSegment;
 use crate::tcp::{Input, Judged, Options, Seq, State, Window};
 use crate::wire::{Packet, TcpFlags, Transport};
@@ -29,7 +30,8 @@ pub(super) struct Segment {
 
 impl Segment {
     /// That of packet `i` as it is now.
-    fn of(run: &Run<'_>, i: usize) -> Option<Self> {
+    #[inline]
+    pub(super) fn of(run: &Run<'_>, i: usize) -> Option<Self> {
         let packet = run.packet(i);
         let Transport::Tcp {
             seq,
@@ -59,6 +61,11 @@ impl Segment {
         self.flags.contains(flags)
     }
 
+    /// Whether a receiver that goes by `profile` takes nothing of it where it is not acceptable.
+    fn is_refusable(&self, profile: Profile) -> bool {
+        profile == Profile::Receiver || self.is(TcpFlags::RST)
+    }
+
     fn opens(&self) -> bool {
         self.is(TcpFlags::SYN) && !self.is(TcpFlags::ACK)
     }
@@ -75,6 +82,9 @@ const ORDINARY: TcpFlags = TcpFlags::PSH
     .union(TcpFlags::ECE)
     .union(TcpFlags::CWR);
 
+/// Control bits that move a connection from one state to another.
+const CONTROL: TcpFlags = TcpFlags::SYN.union(TcpFlags::FIN).union(TcpFlags::RST);
+
 impl Shard {
     /// The ordinary segment of an open connection: acknowledges, and brings the next bytes in order or none at all. Returns
     /// false, with nothing changed, where the segment is of another kind.
@@ -84,12 +94,9 @@ impl Shard {
         run: &mut Run<'_>,
         i: usize,
         number: u32,
-        side: Side,
+        (side, segment): (Side, &Segment),
     ) -> bool {
         let packet = &run.packets[i];
-        let Some(segment) = Segment::of(run, i) else {
-            return false;
-        };
         let hot = self.table.hot(number);
         let half = hot.half(side);
         let known = Flags::of(Flags::BASE, side) | Flags::of(Flags::ACKED, side);
@@ -105,7 +112,7 @@ impl Shard {
         let ordinary = ordinary && !self.careful_only;
         if !ordinary
             || self.config.profile == Profile::Receiver
-                && !self.takes_timestamp(packet, run.bytes[i], number, (side, &segment))
+                && !self.takes_timestamp(packet, run.bytes[i], number, (side, segment))
         {
             return false;
         }
@@ -127,11 +134,11 @@ impl Shard {
             run.at_hand = Some((i, side));
             self.hook(run, slot, Hook::Send);
             if run.changes.mark(i) != mark || run.unseen >> i & 1 != 0 {
-                self.receive_changed(run, i, slot, (side, &segment));
+                self.receive_changed(run, i, slot, (side, segment));
                 return true;
             }
         }
-        self.take_ordinary(number, slot, side, &segment);
+        self.take_ordinary(number, slot, side, segment);
         if hooked {
             self.hook(run, slot, Hook::Receive);
             run.at_hand = None;
@@ -195,45 +202,50 @@ impl Shard {
 
     /// Any segment, step by step.
     #[inline(never)]
-    pub(super) fn handle_careful(&mut self, run: &mut Run<'_>, i: usize, number: u32) {
-        let Some(segment) = Segment::of(run, i) else {
-            return;
-        };
+    pub(super) fn handle_careful(
+        &mut self,
+        run: &mut Run<'_>,
+        i: usize,
+        number: u32,
+        segment: &Segment,
+    ) {
         let packet = run.packet(i);
         let slot = self.activate(number, packet.timestamp);
         let options = options_of(packet, run.changes.bytes(run.bytes, i));
         if segment.opens() {
             self.turn_if_opener_was_guessed(number, slot, packet);
-        } else {
-            self.pick_up(number, &segment);
         }
-        let side = self.table.hot(number).side_of(packet.direction);
-        self.burst.note_packet(slot, i, side);
-
-        self.learn(number, side, &segment, &options);
-        self.time_handshake(number, side, packet);
-        if self.monitors.set(self.table.hot(number).set).tracked {
+        let (hot, cold) = self.table.both_mut(number);
+        if !segment.opens() {
+            pick_up(hot, segment);
+        }
+        let side = hot.side_of(packet.direction);
+        learn(hot, cold, side, segment, &options);
+        let round_trip = time_handshake(hot, cold, side, packet);
+        let rare = cold.half_mut(side);
+        rare.payload_adjust = rare.payload_adjust.wrapping_add(u64::from(segment.len));
+        let profile = self.config.profile;
+        let judged = judge(profile, hot, cold, side, (segment, &options));
+        let refused = judged != Judged::Acceptable && segment.is_refusable(profile);
+        if self.monitors.set(hot.set).tracked {
+            self.note_round_trip(number, side, round_trip);
             self.track(number, side, packet, run.bytes[i]);
         }
         if !self.ways.are_unused() {
             self.note_way(run, i, number);
         }
-        let rare = self.table.cold_mut(number).half_mut(side);
-        rare.payload_adjust = rare.payload_adjust.wrapping_add(u64::from(segment.len));
-        let judged = self.judge(number, side, &segment, &options);
-        let refused = judged != Judged::Acceptable
-            && (self.config.profile == Profile::Receiver || segment.is(TcpFlags::RST));
 
+        self.burst.note_packet(slot, i, side);
         run.at_hand = Some((i, side));
-        self.count_repeated_control(run, slot, side, &segment);
+        self.count_control(run, (number, slot), side, segment);
         if !refused {
-            self.update_sender(slot, side, &segment);
+            self.update_sender((number, slot), side, segment);
         }
         self.hook(run, slot, Hook::Send);
         if judged != Judged::Acceptable {
             self.note_invalid(run, slot, side);
         }
-        self.receive(run, i, slot, (side, &options), refused);
+        self.receive(run, i, (number, slot), side, segment, refused);
     }
 
     /// An ordinary segment that was changed at [`Hook::Send`], or is not to be seen by its receiver: `as_sent` is what it was.
@@ -248,49 +260,87 @@ impl Shard {
         let number = self.burst.actives[usize::from(slot)].flow;
         let rare = self.table.cold_mut(number).half_mut(side);
         rare.payload_adjust = rare.payload_adjust.wrapping_add(u64::from(as_sent.len));
-        self.count_repeated_control(run, slot, side, as_sent);
-        let options = options_of(run.packet(i), run.changes.bytes(run.bytes, i));
-        self.receive(run, i, slot, (side, &options), false);
+        self.count_control(run, (number, slot), side, as_sent);
+        self.receive(run, i, (number, slot), side, as_sent, false);
     }
 
     /// The receiver's part of a segment: what it says after [`Hook::Send`], unless an actor wants it unseen.
+    #[inline]
     fn receive(
         &mut self,
         run: &mut Run<'_>,
         i: usize,
-        slot: u8,
-        (side, options): (Side, &Options),
+        (number, slot): (u32, u8),
+        side: Side,
+        as_sent: &Segment,
+        refused: bool,
+    ) {
+        let is_as_sent = run.editing.is_none() && (run.changes.changed | run.unseen) >> i & 1 == 0;
+        if is_as_sent {
+            self.take_in(run, (number, slot), side, as_sent, refused);
+            self.hook(run, slot, Hook::Receive);
+        } else {
+            self.receive_as_left(run, i, (number, slot), side, refused);
+        }
+        run.at_hand = None;
+        self.reclassify(number);
+    }
+
+    /// The same for a segment that may be another by now.
+    #[cold]
+    fn receive_as_left(
+        &mut self,
+        run: &mut Run<'_>,
+        i: usize,
+        (number, slot): (u32, u8),
+        side: Side,
         mut refused: bool,
     ) {
-        let number = self.burst.actives[usize::from(slot)].flow;
         if run.editing.is_some() && run.unseen >> i & 1 == 0 {
             self.decide(run, i, number);
         }
         let Some(segment) = Segment::of(run, i).filter(|_| run.unseen >> i & 1 == 0) else {
-            self.burst.forget_pending();
-            run.at_hand = None;
-            return self.reclassify(number);
+            return self.burst.forget_pending();
         };
-        let clock = run.packet(i).clock;
         if segment.buffer == ARENA && !refused {
-            refused = self.judge(number, side, &segment, options) != Judged::Acceptable
-                && (self.config.profile == Profile::Receiver || segment.is(TcpFlags::RST));
+            let options = options_of(run.packet(i), run.changes.bytes(run.bytes, i));
+            let profile = self.config.profile;
+            let (hot, cold) = self.table.both_mut(number);
+            let judged = judge(profile, hot, cold, side, (&segment, &options));
+            refused = judged != Judged::Acceptable && segment.is_refusable(profile);
         }
-        self.learn_acknowledgment(number, side, &segment);
+        self.take_in(run, (number, slot), side, &segment, refused);
+        self.hook(run, slot, Hook::Receive);
+    }
+
+    /// The emulated receiver of a segment that `side` sent, and what it makes possible.
+    #[inline]
+    fn take_in(
+        &mut self,
+        run: &mut Run<'_>,
+        (number, slot): (u32, u8),
+        side: Side,
+        segment: &Segment,
+        refused: bool,
+    ) {
+        let clock = self.table.hot(number).clock;
+        let (hot, cold) = self.table.both_mut(number);
+        learn_acknowledgment(hot, cold, side, segment);
         if !refused {
-            self.update_receiver(run, slot, side, &segment);
+            self.update_receiver(run, (number, slot), side, segment);
         }
-        if !segment.is(TcpFlags::RST) && segment.is(TcpFlags::ACK) {
+        let acknowledges = segment.flags.intersection(TcpFlags::RST | TcpFlags::ACK) == TcpFlags::ACK;
+        if acknowledges && self.table.hot(number).flags.intersects(Flags::STORED) {
             self.cover(number, side.other(), clock);
         }
         for side in Side::BOTH {
-            self.skip_covered(run, slot, side, clock);
-            self.reach_fin(slot, side);
+            // What waits, and a FIN that was not reached, need care.
+            if self.table.hot(number).has(Flags::CAREFUL, side) {
+                self.skip_covered(run, slot, side, clock);
+                self.reach_fin((number, slot), side);
+            }
         }
-        self.note_progress(slot);
-        self.hook(run, slot, Hook::Receive);
-        run.at_hand = None;
-        self.reclassify(number);
+        self.note_progress((number, slot));
     }
 
     /// A segment that a receiver must refuse has come to it.
@@ -300,16 +350,6 @@ impl Shard {
         self.counters.invalid_segments += 1;
         let error = StreamError::Invalid;
         self.raise(run, slot, Event::Error { side, error }, Hook::Receive);
-    }
-
-    /// The first segment of a flow whose handshake was not seen, other than a RST, shows that the connection is open.
-    fn pick_up(&mut self, number: u32, segment: &Segment) {
-        let hot = self.table.hot_mut(number);
-        let unknown = hot.states == [State::Closed; 2] && !hot.flags.contains(Flags::CLOSED);
-        if unknown && !segment.flags.intersects(TcpFlags::SYN | TcpFlags::RST) {
-            hot.states = [State::Established; 2];
-            hot.flags.insert(Flags::ESTABLISHED);
-        }
     }
 
     /// Where the client was only guessed from the first packet, and nothing was delivered yet, its SYN tells better.
@@ -345,157 +385,35 @@ impl Shard {
         hot.flags.remove(Flags::ESTABLISHED);
     }
 
-    /// Takes what a segment says about sequence numbers and windows, whoever may refuse it.
-    fn learn(&mut self, number: u32, side: Side, segment: &Segment, options: &Options) {
-        let (hot, cold) = self.table.both_mut(number);
-        let other = side.other();
-        let is_reset = segment.is(TcpFlags::RST);
-        if segment.is(TcpFlags::SYN) && begins_with(hot, cold, side, segment.seq) {
-            let rare = cold.half(side);
-            if rare.syn_seen {
-                let earlier = rare.isn;
-                let trouble = cold.trouble_mut(side);
-                (trouble.earlier_isn, trouble.earlier_isn_known) = (earlier, true);
-            }
-            set_isn(hot, cold, side, segment.seq);
-            hot.set_scale(side, options.window_scale.unwrap_or(0));
-        }
-        let rare = cold.half_mut(side);
-        if !rare.isn_known {
-            rare.isn = if segment.is(TcpFlags::SYN) {
-                segment.seq
-            } else {
-                segment.seq.plus(u32::MAX)
-            };
-            rare.isn_known = true;
-        }
-        let base_of_own = hot.has(Flags::BASE, side) || is_reset;
-        if !base_of_own {
-            hot.half_mut(side).base = segment.seq;
-            hot.flags.insert(Flags::of(Flags::BASE, side));
-        }
-        if !segment.is(TcpFlags::ACK) {
-            return;
-        }
-        let peer = cold.half_mut(other);
-        if !peer.isn_known {
-            peer.isn = segment.ack.plus(u32::MAX);
-            peer.isn_known = true;
-        }
-        if segment.is(TcpFlags::SYN) && !hot.has(Flags::BASE, other) {
-            hot.half_mut(other).base = segment.ack;
-            hot.flags.insert(Flags::of(Flags::BASE, other));
-        }
-    }
-
-    /// Takes what the receiver of a segment learns from its acknowledgment and window, whoever may refuse it.
-    fn learn_acknowledgment(&mut self, number: u32, side: Side, segment: &Segment) {
-        let (hot, cold) = self.table.both_mut(number);
-        let other = side.other();
-        if segment.is(TcpFlags::ACK) && !segment.is(TcpFlags::RST) {
-            learn_window(hot, side, segment);
-            // Of two initial numbers, the one that the other side acknowledges is the one.
-            if cold.half(other).syn > 1 && is_untouched(hot, other) {
-                let trouble = cold.trouble(other);
-                let earlier = trouble.earlier_isn;
-                if trouble.earlier_isn_known && segment.ack == earlier.plus(1) {
-                    set_isn(hot, cold, other, earlier);
-                }
-            }
-        }
-    }
-
-    fn judge(&mut self, number: u32, side: Side, segment: &Segment, options: &Options) -> Judged {
-        let other = side.other();
-        let (hot, cold) = self.table.both_mut(number);
-        let half = hot.half(side);
-        let next = half.base.at_offset(half.next);
-        let known = hot.has(Flags::BASE, side) && hot.has(Flags::ACKED, other);
-        if segment.is(TcpFlags::RST) {
-            return judge_reset(
-                self.config.profile,
-                hot,
-                side,
-                segment,
-                known.then_some(next),
-            );
-        }
-        if let (Profile::Receiver, Some(timestamps)) = (self.config.profile, options.timestamp)
-            && is_old(cold, side, segment, timestamps)
-        {
-            return Judged::OldTimestamp;
-        }
-        if !known || segment.is(TcpFlags::SYN) {
-            return Judged::Acceptable;
-        }
-        let len = segment.len + u32::from(segment.is(TcpFlags::FIN));
-        Window {
-            next,
-            edge: hot.window_edge[other as usize],
-        }
-        .judge(segment.seq, len)
-    }
-
-    fn count_repeated_control(
+    /// Counts control bits, and tells of a repeated SYN.
+    #[inline]
+    fn count_control(
         &mut self,
         run: &mut Run<'_>,
-        slot: u8,
+        (number, slot): (u32, u8),
         side: Side,
         segment: &Segment,
     ) {
-        let number = self.burst.actives[usize::from(slot)].flow;
-        let rare = self.table.cold_mut(number).half_mut(side);
-        let mut repeated_syn = false;
-        if segment.is(TcpFlags::SYN) {
-            rare.syn = rare.syn.saturating_add(1);
-            repeated_syn = rare.syn_seen && segment.seq == rare.isn;
-            rare.syn_seen = true;
+        if segment.flags.intersects(CONTROL) {
+            let repeated_syn = count_bits(self.table.cold_mut(number).half_mut(side), segment);
+            if repeated_syn {
+                self.repeated(run, slot, side, RetransmissionKind::Syn, 0);
+            }
         }
-        rare.fin = rare
-            .fin
-            .saturating_add(u16::from(segment.is(TcpFlags::FIN)));
-        rare.rst = rare
-            .rst
-            .saturating_add(u16::from(segment.is(TcpFlags::RST)));
-        let quiet = !segment
-            .flags
-            .intersects(TcpFlags::SYN.union(TcpFlags::FIN).union(TcpFlags::RST));
-        let zero_window = segment.window == 0 && quiet;
-        if repeated_syn {
-            self.repeated(run, slot, side, RetransmissionKind::Syn, 0);
-        }
-        let cold = self.table.cold_mut(number);
-        if zero_window {
-            let trouble = cold.trouble_mut(side);
-            trouble.zero_windows = trouble.zero_windows.saturating_add(1);
-            cold.note(side, 'W');
-        }
-        match (segment.is(TcpFlags::SYN), segment.is(TcpFlags::ACK)) {
-            (true, false) => cold.note(side, 'S'),
-            (true, true) => cold.note(side, 'H'),
-            _ => {}
-        }
-        if segment.is(TcpFlags::RST) {
-            cold.note(side, 'R');
-        }
-        let hot = self.table.hot_mut(number);
-        if segment.len > 0 && !segment.is(TcpFlags::RST) {
-            hot.flags.insert(Flags::of(Flags::SENT_DATA, side));
-            self.table.cold_mut(number).note(side, 'D');
-        } else if segment.flags.difference(ORDINARY) == TcpFlags::ACK {
-            hot.flags.insert(Flags::of(Flags::SENT_ACK, side));
-            self.table.cold_mut(number).note(side, 'A');
-        }
-        if segment.is(TcpFlags::FIN) {
-            self.table.cold_mut(number).note(side, 'F');
-        }
+        let (hot, cold) = self.table.both_mut(number);
+        note_kinds(hot, cold, side, segment);
     }
 
     /// The emulated sender of a segment.
-    fn update_sender(&mut self, slot: u8, side: Side, segment: &Segment) {
-        let number = self.burst.actives[usize::from(slot)].flow;
+    #[inline]
+    fn update_sender(
+        &mut self,
+        (number, slot): (u32, u8),
+        side: Side,
+        segment: &Segment,
+    ) {
         if segment.is(TcpFlags::RST) {
-            return self.input(slot, side, Input::SendReset, Hook::Send);
+            return self.input((number, slot), side, Input::SendReset, Hook::Send);
         }
         if segment.is(TcpFlags::SYN) {
             let input = if segment.is(TcpFlags::ACK) {
@@ -503,10 +421,10 @@ impl Shard {
             } else {
                 Input::SendSyn
             };
-            self.input(slot, side, input, Hook::Send);
+            self.input((number, slot), side, input, Hook::Send);
         } else if segment.is(TcpFlags::ACK) && !self.table.cold(number).half(side.other()).syn_seen
         {
-            self.input(slot, side, Input::SendAck, Hook::Send);
+            self.input((number, slot), side, Input::SendAck, Hook::Send);
         }
         if segment.is(TcpFlags::FIN) {
             let input = if self.crosses(number, side.other(), segment) {
@@ -514,7 +432,7 @@ impl Shard {
             } else {
                 Input::SendFin
             };
-            self.input(slot, side, input, Hook::Send);
+            self.input((number, slot), side, input, Hook::Send);
         }
     }
 
@@ -529,91 +447,95 @@ impl Shard {
     }
 
     /// The emulated receiver of a segment that `side` sent: acknowledgment first, then data, then FIN.
-    fn update_receiver(&mut self, run: &mut Run<'_>, slot: u8, side: Side, segment: &Segment) {
-        let number = self.burst.actives[usize::from(slot)].flow;
+    #[inline]
+    fn update_receiver(
+        &mut self,
+        run: &mut Run<'_>,
+        (number, slot): (u32, u8),
+        side: Side,
+        segment: &Segment,
+    ) {
         let receiver = side.other();
         if segment.is(TcpFlags::RST) {
             let was_known = self.table.hot(number).states[receiver as usize] != State::Closed;
-            self.input(slot, receiver, Input::ReceiveReset, Hook::Receive);
+            self.input((number, slot), receiver, Input::ReceiveReset, Hook::Receive);
             if was_known {
                 self.close_if_over(number, true);
             }
             return;
         }
         if segment.opens() {
-            self.input(slot, receiver, Input::ReceiveSyn, Hook::Receive);
+            self.input((number, slot), receiver, Input::ReceiveSyn, Hook::Receive);
         }
         if segment.is(TcpFlags::ACK) {
-            self.acknowledged(slot, receiver, segment);
+            self.acknowledged((number, slot), receiver, segment);
         }
-        self.place(run, slot, side, segment);
+        self.place(run, (number, slot), side, segment);
     }
 
     /// What the acknowledgment of a segment does for the one who gets it.
-    fn acknowledged(&mut self, slot: u8, receiver: Side, segment: &Segment) {
-        let number = self.burst.actives[usize::from(slot)].flow;
-        let hot = self.table.hot(number);
+    #[inline]
+    fn acknowledged(&mut self, (number, slot): (u32, u8), receiver: Side, segment: &Segment) {
+        let (hot, cold) = self.table.both_mut(number);
         let base = hot
             .has(Flags::BASE, receiver)
             .then(|| hot.half(receiver).base);
-        // Its own numbers may not have been captured: then any acknowledgment will do.
-        let of_syn = base.is_none_or(|base| {
-            let highest = base.at_offset(self.highest(number, receiver));
-            !base.is_after(segment.ack) && !segment.ack.is_after(highest.plus(1))
-        });
-        let fin_at = self.table.cold(number).half(receiver).fin_at;
+        let fin_at = cold.half(receiver).fin_at;
         let of_fin = fin_at != UNKNOWN
             && base.is_some_and(|base| segment.ack.is_after(base.at_offset(fin_at)));
+        // Its own numbers may not have been captured: then any acknowledgment will do.
+        let of_syn = hot.states[receiver as usize].has_open_syn()
+            && base.is_none_or(|base| {
+                let highest = base.at_offset(highest(hot, cold, receiver));
+                !base.is_after(segment.ack) && !segment.ack.is_after(highest.plus(1))
+            });
         if of_syn {
             let input = if segment.is(TcpFlags::SYN) {
                 Input::ReceiveSynAck
             } else {
                 Input::ReceiveAckOfSyn
             };
-            self.input(slot, receiver, input, Hook::Receive);
+            self.input((number, slot), receiver, input, Hook::Receive);
         }
         if of_fin {
-            self.input(slot, receiver, Input::ReceiveAckOfFin, Hook::Receive);
+            self.input((number, slot), receiver, Input::ReceiveAckOfFin, Hook::Receive);
         }
-    }
-
-    /// Largest stream offset seen of a side.
-    fn highest(&self, number: u32, side: Side) -> u64 {
-        self.table
-            .hot(number)
-            .half(side)
-            .next
-            .max(self.table.cold(number).half(side).highest)
     }
 
     /// Finds where the payload and the FIN of a segment stand in the stream, and takes them in.
-    fn place(&mut self, run: &mut Run<'_>, slot: u8, side: Side, segment: &Segment) {
-        let number = self.burst.actives[usize::from(slot)].flow;
-        let closed = self.table.hot(number).flags.contains(Flags::CLOSED);
-        if !self.table.hot(number).has(Flags::BASE, side)
-            || closed && self.config.profile == Profile::Receiver
-        {
+    #[inline]
+    fn place(
+        &mut self,
+        run: &mut Run<'_>,
+        (number, slot): (u32, u8),
+        side: Side,
+        segment: &Segment,
+    ) {
+        let (hot, cold) = self.table.both_mut(number);
+        let closed = hot.flags.contains(Flags::CLOSED);
+        if !hot.has(Flags::BASE, side) || closed && self.config.profile == Profile::Receiver {
             return;
         }
-        let highest = self.highest(number, side);
-        let base = self.table.hot(number).half(side).base;
-        let ahead = i64::from(segment.data_seq().distance_from(base.at_offset(highest)));
+        let highest = highest(hot, cold, side);
+        let half = hot.half(side);
+        let ahead = i64::from(segment.data_seq().distance_from(half.base.at_offset(highest)));
         let start = highest.cast_signed() + ahead;
         let end = start + i64::from(segment.len);
-        let next = self.table.hot(number).half(side).next;
-        let rare = self.table.cold_mut(number).half_mut(side);
         // A segment that jumps further than a receiver could ever be offered does not become the reference for later ones.
         if (end - highest.cast_signed()).unsigned_abs() < 1 << 30 {
-            rare.highest = highest.max(u64::try_from(end).unwrap_or(0));
+            cold.half_mut(side).highest = highest.max(u64::try_from(end).unwrap_or(0));
         }
+        let probes = segment.len == 0
+            && start == half.next.cast_signed() - 1
+            && segment.flags.difference(ORDINARY) == TcpFlags::ACK;
         if segment.is(TcpFlags::FIN) {
-            self.place_fin(run, slot, side, end);
+            self.place_fin(run, (number, slot), side, end);
         }
-        if segment.len == 0
-            && start == next.cast_signed() - 1
-            && segment.flags.difference(ORDINARY) == TcpFlags::ACK
-        {
+        if probes {
             self.repeated(run, slot, side, RetransmissionKind::KeepAlive, 0);
+        }
+        if segment.captured == 0 {
+            return;
         }
         let captured_end = start + i64::from(segment.captured);
         let (Ok(from), Ok(end)) = (u64::try_from(start.max(0)), u64::try_from(captured_end)) else {
@@ -639,8 +561,13 @@ impl Shard {
         }
     }
 
-    fn place_fin(&mut self, run: &mut Run<'_>, slot: u8, side: Side, end: i64) {
-        let number = self.burst.actives[usize::from(slot)].flow;
+    fn place_fin(
+        &mut self,
+        run: &mut Run<'_>,
+        (number, slot): (u32, u8),
+        side: Side,
+        end: i64,
+    ) {
         let Ok(fin_at) = u64::try_from(end) else {
             return;
         };
@@ -655,32 +582,31 @@ impl Shard {
     }
 
     /// The receiver gets the FIN of `side` once it has everything before it.
-    fn reach_fin(&mut self, slot: u8, side: Side) {
-        let number = self.burst.actives[usize::from(slot)].flow;
+    fn reach_fin(&mut self, (number, slot): (u32, u8), side: Side) {
         let fin_at = self.table.cold(number).half(side).fin_at;
         if fin_at == UNKNOWN {
             return;
         }
         if self.table.hot(number).half(side).next >= fin_at {
-            self.input(slot, side.other(), Input::ReceiveFin, Hook::Receive);
+            self.input((number, slot), side.other(), Input::ReceiveFin, Hook::Receive);
         }
         self.close_if_over(number, false);
     }
 
     /// Tells that the handshake is complete.
-    fn note_progress(&mut self, slot: u8) {
-        let number = self.burst.actives[usize::from(slot)].flow;
+    #[inline]
+    fn note_progress(&mut self, (number, slot): (u32, u8)) {
         let hot = self.table.hot_mut(number);
-        let open = hot.states.iter().all(|state| state.is_synchronized());
-        if open && !hot.flags.contains(Flags::ESTABLISHED) {
+        if !hot.flags.contains(Flags::ESTABLISHED)
+            && hot.states.iter().all(|state| state.is_synchronized())
+        {
             hot.flags.insert(Flags::ESTABLISHED);
-            self.raise_with_packet(slot, Event::ConnEstablished, Hook::Receive);
+            self.raise_with_packet((number, slot), Event::ConnEstablished, Hook::Receive);
         }
     }
 
     /// The one place where an emulated state changes.
-    fn input(&mut self, slot: u8, side: Side, input: Input, hook: Hook) {
-        let number = self.burst.actives[usize::from(slot)].flow;
+    fn input(&mut self, (number, slot): (u32, u8), side: Side, input: Input, hook: Hook) {
         let hot = self.table.hot_mut(number);
         if hot.flags.contains(Flags::CLOSED) {
             return;
@@ -688,9 +614,172 @@ impl Shard {
         let from = hot.states[side as usize];
         if let Some(to) = from.after(input) {
             hot.states[side as usize] = to;
-            self.raise_with_packet(slot, Event::StateChange { side, from, to }, hook);
+            let event = Event::StateChange { side, from, to };
+            self.raise_with_packet((number, slot), event, hook);
         }
     }
+}
+
+/// The first segment of a flow whose handshake was not seen, other than a RST, shows that the connection is open.
+#[inline]
+fn pick_up(hot: &mut Hot, segment: &Segment) {
+    let unknown = hot.states == [State::Closed; 2] && !hot.flags.contains(Flags::CLOSED);
+    if unknown && !segment.flags.intersects(TcpFlags::SYN | TcpFlags::RST) {
+        hot.states = [State::Established; 2];
+        hot.flags.insert(Flags::ESTABLISHED);
+    }
+}
+
+/// Takes what a segment says about sequence numbers and windows, whoever may refuse it.
+#[inline]
+fn learn(hot: &mut Hot, cold: &mut Cold, side: Side, segment: &Segment, options: &Options) {
+    let other = side.other();
+    let is_reset = segment.is(TcpFlags::RST);
+    if segment.is(TcpFlags::SYN) && begins_with(hot, cold, side, segment.seq) {
+        let rare = cold.half(side);
+        if rare.syn_seen {
+            let earlier = rare.isn;
+            let trouble = cold.trouble_mut(side);
+            (trouble.earlier_isn, trouble.earlier_isn_known) = (earlier, true);
+        }
+        set_isn(hot, cold, side, segment.seq);
+        hot.set_scale(side, options.window_scale.unwrap_or(0));
+    }
+    let rare = cold.half_mut(side);
+    if !rare.isn_known {
+        rare.isn = if segment.is(TcpFlags::SYN) {
+            segment.seq
+        } else {
+            segment.seq.plus(u32::MAX)
+        };
+        rare.isn_known = true;
+    }
+    let base_of_own = hot.has(Flags::BASE, side) || is_reset;
+    if !base_of_own {
+        hot.half_mut(side).base = segment.seq;
+        hot.flags.insert(Flags::of(Flags::BASE, side));
+    }
+    if !segment.is(TcpFlags::ACK) {
+        return;
+    }
+    let peer = cold.half_mut(other);
+    if !peer.isn_known {
+        peer.isn = segment.ack.plus(u32::MAX);
+        peer.isn_known = true;
+    }
+    if segment.is(TcpFlags::SYN) && !hot.has(Flags::BASE, other) {
+        hot.half_mut(other).base = segment.ack;
+        hot.flags.insert(Flags::of(Flags::BASE, other));
+    }
+}
+
+/// Takes what the receiver of a segment learns from its acknowledgment and window, whoever may refuse it.
+#[inline]
+fn learn_acknowledgment(hot: &mut Hot, cold: &mut Cold, side: Side, segment: &Segment) {
+    let other = side.other();
+    if segment.is(TcpFlags::ACK) && !segment.is(TcpFlags::RST) {
+        learn_window(hot, side, segment);
+        // Of two initial numbers, the one that the other side acknowledges is the one.
+        if cold.half(other).syn > 1 && is_untouched(hot, other) {
+            let trouble = cold.trouble(other);
+            let earlier = trouble.earlier_isn;
+            if trouble.earlier_isn_known && segment.ack == earlier.plus(1) {
+                set_isn(hot, cold, other, earlier);
+            }
+        }
+    }
+}
+
+/// What a receiver makes of a segment of `side`; its timestamp is noted where the profile goes by timestamps.
+#[inline]
+fn judge(
+    profile: Profile,
+    hot: &Hot,
+    cold: &mut Cold,
+    side: Side,
+    (segment, options): (&Segment, &Options),
+) -> Judged {
+    let other = side.other();
+    let half = hot.half(side);
+    let next = half.base.at_offset(half.next);
+    let known = hot.has(Flags::BASE, side) && hot.has(Flags::ACKED, other);
+    if segment.is(TcpFlags::RST) {
+        return judge_reset(
+            profile,
+            hot,
+            side,
+            segment,
+            known.then_some(next),
+        );
+    }
+    if let (Profile::Receiver, Some(timestamps)) = (profile, options.timestamp)
+        && is_old(cold, side, segment, timestamps)
+    {
+        return Judged::OldTimestamp;
+    }
+    if !known || segment.is(TcpFlags::SYN) {
+        return Judged::Acceptable;
+    }
+    let len = segment.len + u32::from(segment.is(TcpFlags::FIN));
+    Window {
+        next,
+        edge: hot.window_edge[other as usize],
+    }
+    .judge(segment.seq, len)
+}
+
+/// Counts SYN, FIN and RST; whether the SYN is a repetition.
+#[inline]
+fn count_bits(rare: &mut ColdHalf, segment: &Segment) -> bool {
+    let mut repeated_syn = false;
+    if segment.is(TcpFlags::SYN) {
+        rare.syn = rare.syn.saturating_add(1);
+        repeated_syn = rare.syn_seen && segment.seq == rare.isn;
+        rare.syn_seen = true;
+    }
+    let [fin, rst] = [TcpFlags::FIN, TcpFlags::RST].map(|bit| u16::from(segment.is(bit)));
+    rare.fin = rare.fin.saturating_add(fin);
+    rare.rst = rare.rst.saturating_add(rst);
+    repeated_syn
+}
+
+/// Notes in the history what kinds of segment this is.
+#[inline]
+fn note_kinds(hot: &mut Hot, cold: &mut Cold, side: Side, segment: &Segment) {
+    let is_control = segment.flags.intersects(CONTROL);
+    if segment.window == 0 && !is_control {
+        let trouble = cold.trouble_mut(side);
+        trouble.zero_windows = trouble.zero_windows.saturating_add(1);
+        cold.note(side, 'W');
+    }
+    if segment.is(TcpFlags::SYN) {
+        cold.note(side, if segment.is(TcpFlags::ACK) { 'H' } else { 'S' });
+    }
+    if segment.is(TcpFlags::RST) {
+        cold.note(side, 'R');
+    }
+    let sent = if segment.len > 0 && !segment.is(TcpFlags::RST) {
+        Some((Flags::SENT_DATA, 'D'))
+    } else if segment.flags.difference(ORDINARY) == TcpFlags::ACK {
+        Some((Flags::SENT_ACK, 'A'))
+    } else {
+        None
+    };
+    if let Some((seen, letter)) = sent
+        && !hot.has(seen, side)
+    {
+        hot.flags.insert(Flags::of(seen, side));
+        cold.note(side, letter);
+    }
+    if segment.is(TcpFlags::FIN) {
+        cold.note(side, 'F');
+    }
+}
+
+/// Largest stream offset seen of a side.
+#[inline]
+fn highest(hot: &Hot, cold: &Cold, side: Side) -> u64 {
+    hot.half(side).next.max(cold.half(side).highest)
 }
 
 /// Whether a bare acknowledgment of `side` stands beyond the window of the other side.

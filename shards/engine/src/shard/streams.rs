@@ -363,7 +363,7 @@ impl Shard {
             RetransmissionKind::Data | RetransmissionKind::KeepAlive => {
                 self.raise(run, slot, event, Hook::Receive);
             }
-            _ => self.raise_with_packet(slot, event, Hook::Receive),
+            _ => self.raise_with_packet((number, slot), event, Hook::Receive),
         }
     }
 

@@ -215,32 +215,38 @@ impl Shard {
         }
     }
 
-    /// Takes the round trips of a handshake: to the server from a SYN to the SYN/ACK that answers it, to the client from there
-    /// to the acknowledgment. Not where one of them was sent twice: nobody knows then which of them was answered.
-    pub(super) fn time_handshake(&mut self, number: u32, side: Side, packet: &Packet) {
-        let Transport::Tcp { flags, ack, .. } = packet.transport else {
-            return;
-        };
-        let (hot, cold) = self.table.both_mut(number);
-        if cold.round_trips[Side::Client as usize] != 0
-            || !flags.contains(TcpFlags::ACK)
-            || flags.contains(TcpFlags::RST)
-            || cold.client_by != super::context::ClientBy::Syn
-        {
-            return;
-        }
-        let Some(since) = handshake_began(hot, cold, side, flags, Seq(ack)) else {
-            return;
-        };
-        let elapsed = packet.timestamp.as_nanos().saturating_sub(since);
-        // 0 means that nothing is known.
-        let units = u32::try_from((elapsed / HANDSHAKE_UNIT_NS).max(1)).unwrap_or(u32::MAX);
-        cold.round_trips[side as usize] = units;
-        if self.monitors.set(hot.set).tracked {
-            let sample = Duration::from_nanos(elapsed);
+    /// Notes the round trip of a handshake, if there is one, with the others.
+    pub(super) fn note_round_trip(&mut self, number: u32, side: Side, sample: Option<Duration>) {
+        if let Some(sample) = sample {
             self.tracks.sample(number, side, sample);
         }
     }
+}
+
+/// Takes the round trips of a handshake: to the server from a SYN to the SYN/ACK that answers it, to the client from there
+/// to the acknowledgment. Not where one of them was sent twice: nobody knows then which of them was answered.
+#[inline]
+pub(super) fn time_handshake(
+    hot: &Hot,
+    cold: &mut Cold,
+    side: Side,
+    packet: &Packet,
+) -> Option<Duration> {
+    let Transport::Tcp { flags, ack, .. } = packet.transport else {
+        return None;
+    };
+    if cold.round_trips[Side::Client as usize] != 0
+        || flags.intersection(TcpFlags::ACK | TcpFlags::RST) != TcpFlags::ACK
+        || cold.client_by != super::context::ClientBy::Syn
+    {
+        return None;
+    }
+    let since = handshake_began(hot, cold, side, flags, Seq(ack))?;
+    let elapsed = packet.timestamp.as_nanos().saturating_sub(since);
+    // 0 means that nothing is known.
+    let units = u32::try_from((elapsed / HANDSHAKE_UNIT_NS).max(1)).unwrap_or(u32::MAX);
+    cold.round_trips[side as usize] = units;
+    Some(Duration::from_nanos(elapsed))
 }
 
 /// When what a segment of `side` with ACK answers in a handshake has passed, in nanoseconds.

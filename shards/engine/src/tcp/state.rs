@@ -154,6 +154,11 @@ impl State {
         )
     }
 
+    /// Whether it has sent a SYN that was not acknowledged.
+    pub(crate) const fn has_open_syn(self) -> bool {
+        matches!(self, Self::SynSent | Self::SynReceived)
+    }
+
     /// Whether nothing more is expected of an endpoint in this state.
     pub const fn is_over(self) -> bool {
         matches!(self, Self::Closed | Self::TimeWait)

@@ -14,6 +14,7 @@ mod leave;
 use alloc::vec::Vec;
 
 use super::changes::Route;
+use super::segment::Segment;
 use super::{Run, Shard};
 use crate::event::Side;
 use crate::flow::entry::Flags;
@@ -478,7 +479,9 @@ impl Shard {
             write_ack(run, i, span);
         }
         run.editing = self.editing(run, i, place, span);
-        self.handle_careful(run, i, number);
+        if let Some(segment) = Segment::of(run, i) {
+            self.handle_careful(run, i, number, &segment);
+        }
         run.editing = None;
         self.leave(run, i, (number, place), span, passing);
     }
