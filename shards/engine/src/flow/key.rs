@@ -69,11 +69,8 @@ pub struct FlowKey {
     addr_lower: u128,
     addr_upper: u128,
     domain: u64,
-    port_lower: u16,
-    port_upper: u16,
-    proto: u8,
-    family: u8,
-    spare: u16,
+    /// From the highest bits down: nothing (16), lower port (16), upper port (16), protocol (8), family (8).
+    rest: u64,
 }
 
 impl FlowKey {
@@ -131,11 +128,10 @@ impl FlowKey {
             addr_lower,
             addr_upper,
             domain,
-            port_lower,
-            port_upper,
-            proto: proto.0,
-            family,
-            spare: 0,
+            rest: u64::from(port_lower) << 32
+                | u64::from(port_upper) << 16
+                | u64::from(proto.0) << 8
+                | u64::from(family),
         };
         (key, if down { Direction::Down } else { Direction::Up })
     }
@@ -145,11 +141,11 @@ impl FlowKey {
         match direction {
             Direction::Up => Endpoint {
                 addr: self.addr(self.addr_lower),
-                port: self.port_lower,
+                port: self.ports().0,
             },
             Direction::Down => Endpoint {
                 addr: self.addr(self.addr_upper),
-                port: self.port_upper,
+                port: self.ports().1,
             },
         }
     }
@@ -157,13 +153,21 @@ impl FlowKey {
     /// IP protocol.
     #[inline]
     pub fn proto(&self) -> Proto {
-        Proto(self.proto)
+        let [.., proto, _] = self.rest.to_be_bytes();
+        Proto(proto)
+    }
+
+    /// The lower endpoint's port and the upper one's.
+    #[inline]
+    fn ports(&self) -> (u16, u16) {
+        let [_, _, a, b, c, d, ..] = self.rest.to_be_bytes();
+        (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))
     }
 
     /// Whether it is an IPv6 flow.
     #[inline]
     pub fn is_v6(&self) -> bool {
-        self.family == 6
+        self.rest & 0xff == 6
     }
 
     /// VLAN and tunnel identifiers that joined the key; 0 where the configuration leaves them out.
@@ -171,16 +175,17 @@ impl FlowKey {
         self.domain
     }
 
-    /// The parts that hashes mix: addresses, ports, and protocol with family.
+    /// The parts that hashes mix: addresses, domain, and ports with protocol and family.
     #[inline]
-    pub(crate) fn parts(&self) -> (u128, u128, u32, u32, u64) {
-        (
-            self.addr_lower,
-            self.addr_upper,
-            u32::from(self.port_lower) << 16 | u32::from(self.port_upper),
-            u32::from(self.proto) << 8 | u32::from(self.family),
-            self.domain,
-        )
+    pub(crate) fn parts(&self) -> (u128, u128, u64, u64) {
+        (self.addr_lower, self.addr_upper, self.domain, self.rest)
+    }
+
+    /// Both ports, the lower endpoint's first.
+    #[inline]
+    pub(crate) fn port_words(&self) -> u32 {
+        let (lower, upper) = self.ports();
+        u32::from(lower) << 16 | u32::from(upper)
     }
 
     fn addr(&self, bits: u128) -> IpAddr {

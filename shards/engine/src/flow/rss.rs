@@ -21,8 +21,8 @@ pub const KEY: [u8; 40] = {
 /// protocols the ports are those of the key). Not a hash for tables: it has only 16 bits of variety.
 #[inline]
 pub fn hash(key: &FlowKey) -> u32 {
-    let (lower, upper, ports, ..) = key.parts();
-    hash_words(lower ^ upper, ports)
+    let (lower, upper, ..) = key.parts();
+    hash_words(lower ^ upper, key.port_words())
 }
 
 /// [`hash`] from the exclusive-or of the addresses and that of the ports, for those who have just read them: a key that

@@ -88,8 +88,8 @@ impl FlowTable {
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "halves of 128-bit values")]
     pub(crate) fn hash(&self, key: &FlowKey) -> u64 {
-        let (lower, upper, ports, kind, domain) = key.parts();
-        let rest = u64::from(ports) << 16 ^ u64::from(kind) ^ domain.rotate_left(17);
+        let (lower, upper, domain, rest) = key.parts();
+        let rest = rest ^ domain.rotate_left(17);
         let mut hash = fold(lower as u64 ^ self.seeds[0], upper as u64 ^ self.seeds[1]);
         if key.is_v6() {
             hash ^= fold(

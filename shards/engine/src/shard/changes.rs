@@ -189,8 +189,13 @@ impl Changes {
         if self.changed >> i & 1 == 0 {
             None
         } else {
-            self.versions.get(usize::from(self.latest[i]))
+            self.version_of_changed(i)
         }
+    }
+
+    #[cold]
+    fn version_of_changed(&self, i: usize) -> Option<&Version> {
+        self.versions.get(usize::from(self.latest[i]))
     }
 
     /// Names the version that packet `i` has now.
@@ -206,8 +211,10 @@ impl Changes {
     /// Packet `i` as it is now.
     #[inline]
     pub(super) fn packet<'a>(&'a self, packets: &'a [Packet], i: usize) -> &'a Packet {
-        self.version(i)
-            .map_or_else(|| &packets[i], |version| &version.packet)
+        match self.version(i) {
+            None => &packets[i],
+            Some(version) => &version.packet,
+        }
     }
 
     /// The buffer of packet `i` as it is now.

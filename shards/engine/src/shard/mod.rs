@@ -576,30 +576,26 @@ impl Shard {
             None if !self.aliases.is_empty() => self.find_translated(run, i, hash),
             found => found,
         };
-        let packet = run.packet(i);
-        let number = match found.filter(|number| !self.is_over_for(*number, packet)) {
-            Some(number) => number,
-            None => match self.begin(run, i, hash, found) {
+        let number = match found {
+            Some(number) if !self.is_over_for(number, run.packet(i)) => number,
+            _ => match self.begin(run, i, hash, found) {
                 Some(number) => number,
                 None => return,
             },
         };
         let packet = run.packet(i);
-        let side = self.count(number, packet);
-        if self.is_unwatched(number) {
+        let (side, set, flags) = self.count(number, packet);
+        if set == monitors::UNWATCHED {
             self.handle_unwatched(number, side, packet);
             if self.monitors.left_out != 0 {
                 self.show_left_out(run, i);
             }
             return;
         }
-        let is_tcp = matches!(packet.transport, Transport::Tcp { .. });
-        if is_tcp {
+        if matches!(packet.transport, Transport::Tcp { .. }) {
             self.counters.payload_bytes += u64::from(packet.payload_len);
         }
-        if self.table.hot(number).flags.contains(Flags::SPECIAL)
-            && self.enter_special(run, i, number, side)
-        {
+        if flags.contains(Flags::SPECIAL) && self.enter_special(run, i, number, side) {
             return;
         }
         match Segment::of(run, i) {
@@ -615,9 +611,9 @@ impl Shard {
         }
     }
 
-    /// Counts a packet with its flow, and tells who sent it.
+    /// Counts a packet with its flow, and tells who sent it, and the set and the flags of the flow.
     #[inline]
-    fn count(&mut self, number: u32, packet: &Packet) -> Side {
+    fn count(&mut self, number: u32, packet: &Packet) -> (Side, u16, Flags) {
         let hot = self.table.hot_mut(number);
         let side = hot.side_of(packet.direction);
         hot.clock = packet.clock;
@@ -628,12 +624,13 @@ impl Shard {
             .header_bytes
             .overflowing_add(packet.ip_len - packet.payload_len);
         (half.packets, half.header_bytes) = (packets, header_bytes);
+        let (set, flags) = (hot.set, hot.flags);
         if packets_carry || header_carry {
             let trouble = self.table.cold_mut(number).trouble_mut(side);
             trouble.packets_carry += u8::from(packets_carry);
             trouble.header_bytes_carry += u8::from(header_carry);
         }
-        side
+        (side, set, flags)
     }
 
     /// A packet of a flow that is not TCP.

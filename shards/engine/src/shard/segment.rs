@@ -166,7 +166,7 @@ impl Shard {
 
     #[inline]
     fn take_ordinary(&mut self, number: u32, slot: u8, side: Side, segment: &Segment) {
-        let hot = self.table.hot_mut(number);
+        let (hot, cold) = self.table.both_mut(number);
         let scale = hot.scale(side);
         let half = hot.half_mut(side);
         half.acked = half.acked.max(segment.ack);
@@ -180,12 +180,11 @@ impl Shard {
         hot.flags.insert(Flags::of(seen, side));
         hot.window_edge[side as usize] = hot.window_edge[side as usize].max(edge);
         if first {
-            self.table.cold_mut(number).note(side, letter);
+            cold.note(side, letter);
         }
         if segment.len == 0 {
             return;
         }
-        let hot = self.table.hot_mut(number);
         let half = hot.half_mut(side);
         let offset = half.next;
         half.next += u64::from(segment.len);
