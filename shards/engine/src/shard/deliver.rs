@@ -46,12 +46,12 @@ impl Shard {
     /// Delivers what is pending for the flow at `slot`: the beginning, new data, everything else, in that order.
     pub(super) fn flush(&mut self, run: &mut Run<'_>, slot: u8) {
         let beginning = core::mem::take(&mut self.burst.actives[usize::from(slot)].beginning);
-        for (event, asked) in [Event::ConnStart, Event::ConnEstablished]
-            .into_iter()
-            .zip(beginning)
-        {
-            if asked != 0 {
-                self.show_to(run, slot, event, Hook::End, asked);
+        if beginning != [0; 2] {
+            let events = [Event::ConnStart, Event::ConnEstablished];
+            for (event, asked) in events.into_iter().zip(beginning) {
+                if asked != 0 {
+                    self.show_to(run, slot, event, Hook::End, asked);
+                }
             }
         }
         for side in Side::BOTH {
@@ -187,10 +187,12 @@ impl Shard {
         let set = self.monitors.set(hot.set);
         let stateless = !hot.has(Flags::STORED, side);
         let grew = active.sides[side as usize].grew;
+        if stateless && !grew {
+            return;
+        }
         if stateless
-            && (!grew
-                || set.retain[side as usize] == 0
-                    && active.all_read(side, set.readers[side as usize], next))
+            && set.retain[side as usize] == 0
+            && active.all_read(side, set.readers[side as usize], next)
         {
             active.sides[side as usize].settle(next);
             return;

@@ -44,6 +44,7 @@ impl Class {
         Self::Established,
     ];
 
+    #[inline]
     pub(super) fn of(hot: &Hot) -> Self {
         if !hot.is_tcp() {
             Self::Datagram
@@ -230,15 +231,15 @@ impl Shard {
     }
 
     /// Moves a flow whose state has changed to where such flows are kept.
+    #[inline]
     pub(super) fn reclassify(&mut self, number: u32) {
         let (hot, cold) = self.table.both_mut(number);
         let class = Class::of(hot);
-        if cold.class == class as u8 {
-            return;
+        if cold.class != class as u8 {
+            let old = core::mem::replace(&mut cold.class, class as u8);
+            self.classes.remove(usize::from(old), number);
+            self.classes.insert(class as usize, number);
         }
-        let old = core::mem::replace(&mut cold.class, class as u8);
-        self.classes.remove(usize::from(old), number);
-        self.classes.insert(class as usize, number);
     }
 
     /// Closes a flow whose two ends expect nothing more.

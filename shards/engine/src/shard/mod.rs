@@ -648,9 +648,9 @@ impl Shard {
             let slot = self.activate(number, run.packets[i].timestamp);
             self.burst.note_packet(slot, i, side);
             run.at_hand = Some((i, side));
-            self.hook(run, slot, Hook::Send);
+            self.hook(run, (number, slot), Hook::Send);
             if run.unseen >> i & 1 == 0 {
-                self.hook(run, slot, Hook::Receive);
+                self.hook(run, (number, slot), Hook::Receive);
             } else {
                 self.burst.forget_pending();
             }
@@ -660,11 +660,10 @@ impl Shard {
 
     /// Shows the packet at hand, and then the events it raised, to those who asked for them at `hook`.
     #[inline]
-    fn hook(&mut self, run: &mut Run<'_>, slot: u8, hook: Hook) {
-        let flow = self.burst.actives[usize::from(slot)].flow;
-        let set = self.monitors.set(self.table.hot(flow).set);
-        if set.events[hook as usize].contains(EventSet::PACKET_IN) {
-            self.show_packet(run, slot, hook);
+    fn hook(&mut self, run: &mut Run<'_>, (flow, slot): (u32, u8), hook: Hook) {
+        let id = self.table.hot(flow).set;
+        if self.monitors.set(id).events[hook as usize].contains(EventSet::PACKET_IN) {
+            self.show_packet(run, slot, id, hook);
         }
         if self.burst.has_pending() {
             self.show_pending(run, slot, hook);
@@ -672,9 +671,7 @@ impl Shard {
     }
 
     #[inline(never)]
-    fn show_packet(&mut self, run: &mut Run<'_>, slot: u8, hook: Hook) {
-        let flow = self.burst.actives[usize::from(slot)].flow;
-        let id = self.table.hot(flow).set;
+    fn show_packet(&mut self, run: &mut Run<'_>, slot: u8, id: u16, hook: Hook) {
         let Some((i, sender)) = run.at_hand else {
             return;
         };

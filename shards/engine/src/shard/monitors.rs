@@ -157,7 +157,7 @@ impl Monitors {
         Chain {
             left: mask,
             backwards: sender == Some(Side::Server),
-            order: (!self.in_order).then(|| self.order.clone()),
+            order: (!self.in_order).then(|| nibbles(&self.order)),
         }
     }
 
@@ -286,6 +286,7 @@ impl Monitors {
 
     /// The steps of the user-defined events that are built on the built-in event of index `kind`; of `event` only, and what
     /// is built on it, where there is one.
+    #[inline]
     pub(crate) fn planned(
         &self,
         set: u16,
@@ -392,8 +393,17 @@ impl Monitors {
 pub(crate) struct Chain {
     left: u16,
     backwards: bool,
-    /// `None` where the order is ascending.
-    order: Option<ArrayVec<u8, MONITORS>>,
+    /// A nibble for each slot, the first in the lowest; `None` where the order is ascending.
+    order: Option<u64>,
+}
+
+const _: () = assert!(MONITORS <= 16, "a nibble a monitor");
+
+/// Slots, a nibble each, the first in the lowest.
+#[cold]
+fn nibbles(slots: &[u8]) -> u64 {
+    let all = slots.iter().rev();
+    all.fold(0, |nibbles, slot| nibbles << 4 | u64::from(*slot))
 }
 
 impl Iterator for Chain {
@@ -404,15 +414,26 @@ impl Iterator for Chain {
         if self.left == 0 {
             return None;
         }
-        let is_left = |slot: &&u8| self.left & 1 << **slot != 0;
-        let slot = match (&self.order, self.backwards) {
+        let slot = match (self.order, self.backwards) {
             (None, false) => u8::try_from(self.left.trailing_zeros()).ok()?,
             (None, true) => u8::try_from(self.left.ilog2()).ok()?,
-            (Some(order), false) => *order.iter().find(is_left)?,
-            (Some(order), true) => *order.iter().rev().find(is_left)?,
+            (Some(order), backwards) => self.next_of(order, backwards)?,
         };
         self.left &= !(1 << slot);
         Some(slot)
+    }
+}
+
+impl Chain {
+    #[cold]
+    fn next_of(&self, order: u64, backwards: bool) -> Option<u8> {
+        let slots = (0..16).map(|at| u8::try_from(order >> (4 * at) & 0xf).unwrap_or(0));
+        let is_left = |slot: &u8| self.left & 1 << *slot != 0;
+        if backwards {
+            slots.rev().find(is_left)
+        } else {
+            slots.into_iter().find(is_left)
+        }
     }
 }
 

@@ -16,11 +16,25 @@ impl Shard {
         hook: Hook,
         asked: u16,
     ) {
+        if self.monitors.set(id).built {
+            self.walk_built(run, slot, (id, event), hook, asked);
+        }
+        self.answer(run, slot, hook);
+    }
+
+    #[inline(never)]
+    fn walk_built(
+        &mut self,
+        run: &mut Run<'_>,
+        slot: u8,
+        (id, event): (u16, Event),
+        hook: Hook,
+        asked: u16,
+    ) {
         if let Some(steps) = self.monitors.planned(id, event.kind(), None, hook) {
             self.monitors.users.begin_walk(None);
             self.walk(run, slot, (id, steps), (event, hook), asked);
         }
-        self.answer(run, slot, hook);
     }
 
     /// Shows what was raised by hand while an event was told, and what is raised in answer to that.

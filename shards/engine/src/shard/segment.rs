@@ -132,7 +132,7 @@ impl Shard {
             let mark = run.changes.mark(i);
             self.burst.note_packet(slot, i, side);
             run.at_hand = Some((i, side));
-            self.hook(run, slot, Hook::Send);
+            self.hook(run, (number, slot), Hook::Send);
             if run.changes.mark(i) != mark || run.unseen >> i & 1 != 0 {
                 self.receive_changed(run, i, slot, (side, segment));
                 return true;
@@ -140,7 +140,7 @@ impl Shard {
         }
         self.take_ordinary(number, slot, side, segment);
         if hooked {
-            self.hook(run, slot, Hook::Receive);
+            self.hook(run, (number, slot), Hook::Receive);
             run.at_hand = None;
         }
         true
@@ -240,7 +240,7 @@ impl Shard {
         if !refused {
             self.update_sender((number, slot), side, segment);
         }
-        self.hook(run, slot, Hook::Send);
+        self.hook(run, (number, slot), Hook::Send);
         if judged != Judged::Acceptable {
             self.note_invalid(run, slot, side);
         }
@@ -277,7 +277,7 @@ impl Shard {
         let is_as_sent = run.editing.is_none() && (run.changes.changed | run.unseen) >> i & 1 == 0;
         if is_as_sent {
             self.take_in(run, (number, slot), side, as_sent, refused);
-            self.hook(run, slot, Hook::Receive);
+            self.hook(run, (number, slot), Hook::Receive);
         } else {
             self.receive_as_left(run, i, (number, slot), side, refused);
         }
@@ -309,7 +309,7 @@ impl Shard {
             refused = judged != Judged::Acceptable && segment.is_refusable(profile);
         }
         self.take_in(run, (number, slot), side, &segment, refused);
-        self.hook(run, slot, Hook::Receive);
+        self.hook(run, (number, slot), Hook::Receive);
     }
 
     /// The emulated receiver of a segment that `side` sent, and what it makes possible.

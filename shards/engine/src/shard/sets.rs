@@ -145,6 +145,8 @@ pub(crate) struct Set {
     pub(crate) tracked: bool,
     /// Whether packets are asked for at any hook, or `tracked`.
     pub(crate) hooked: bool,
+    /// Whether any of them asks for user-defined events.
+    pub(crate) built: bool,
     /// Whether user-defined events look at new bytes of a side.
     looks: [bool; 2],
     /// The largest retention any of them asks for, by side.
@@ -519,6 +521,7 @@ impl Sets {
             mask: *mask,
             deaf: *deaf,
             events: rest.plan.bases(),
+            built: rest.plan.len() > 0,
             users: old.users,
             generation: old.generation,
             ..Set::default()
