@@ -13,6 +13,7 @@ mod edited;
 pub mod facts;
 mod figures;
 pub mod inject;
+mod learn;
 mod lifecycle;
 pub mod monitors;
 mod plan;
@@ -54,11 +55,11 @@ pub use crate::stream::OverlapPolicy;
 use crate::stream::Stores;
 use crate::wire::{Encapsulation, Packet, TcpFlags, Transport};
 use burst::Burst;
-use segment::Segment;
 pub(crate) use changes::ARENA;
 use changes::Changes;
 pub use changes::{Injected, Route};
 pub use figures::ShardCounters;
+use segment::Segment;
 
 /// How a shard tracks flows.
 #[derive(Clone, Debug)]
