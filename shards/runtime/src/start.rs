@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use glommio::{LocalExecutor, LocalExecutorBuilder, Placement};
 use mosaic_engine::flow::rss::Owners;
@@ -21,6 +22,11 @@ use crate::{ActorSpec, Idle, OnPanic, Pin, Plan, RuntimeError, WireRules, panics
 
 /// Commands that may wait in a shard's mailbox.
 const MAILBOX_DEPTH: usize = 64;
+
+/// After how long an executor interrupts its task: practically never. It has only one. And an executor of glommio 0.9 that is
+/// interrupted before it has run anything, as on a busy machine, takes that for having nothing to do and sleeps for good
+/// (glommio/glommio, pull request 53).
+const PREEMPT_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 type BatchOf<F> = <<F as PortFactory>::Port as Port>::Batch;
 
@@ -210,6 +216,7 @@ impl<F: PortFactory> Seed<F> {
         let executor = LocalExecutorBuilder::new(self.placement)
             .name("mosaic-shard")
             .io_memory(0) // no storage I/O: the least it takes
+            .preempt_timer(PREEMPT_AFTER)
             .make()
             .map_err(|error| RuntimeError::Executor {
                 shard: self.shard,
