@@ -1,7 +1,7 @@
 //! What idle flows cost: a million of them, measured as the memory of a process.
 
-use mosaic_engine::actor::{ActorId, FlowContext, Host, PacketView};
-use mosaic_engine::event::{Event, EventSet, Hook, Verdict};
+use mosaic_engine::actor::{ActorId, Host};
+use mosaic_engine::event::{EventSet, Hook};
 use mosaic_engine::flow::{FlowKey, IDLE_FLOW_BYTES, Proto, rss};
 use mosaic_engine::shard::{Shard, ShardConfig};
 use mosaic_engine::wire::{Buffer, Encapsulation, Packet, TcpFlags, Transport};
@@ -11,19 +11,7 @@ const FLOWS: u32 = 1_000_000;
 
 struct Nobody;
 
-impl Host for Nobody {
-    fn on_packet(
-        &mut self,
-        _: ActorId,
-        _: &mut FlowContext<'_>,
-        _: &PacketView<'_>,
-        _: Hook,
-    ) -> Verdict {
-        Verdict::Forward
-    }
-    fn on_event(&mut self, _: ActorId, _: &mut FlowContext<'_>, _: Event) {}
-    fn on_removed(&mut self, _: ActorId, _: &mut FlowContext<'_>) {}
-}
+impl Host for Nobody {}
 
 /// Segment `step` of a handshake and one byte of data, of connection `flow`.
 fn segment(flow: u32, step: u32) -> Packet {

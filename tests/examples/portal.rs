@@ -7,7 +7,7 @@ fn what_cannot_be_done_is_counted() {
         &["--answer", "/", "--reset", "81", &crate::capture("http")],
     );
     assert!(
-        printed.starts_with("answered  0\nreset     0\nled       0\ncould not "),
+        printed.starts_with("answered  0\nreset     0\nled       0\nidle      0\ncould not "),
         "{printed}"
     );
     assert!(

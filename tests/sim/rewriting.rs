@@ -135,8 +135,6 @@ impl Host for Editor {
         });
         taken.expect("new data");
     }
-
-    fn on_removed(&mut self, _: ActorId, _: &mut FlowContext<'_>) {}
 }
 
 /// The other end that the server sees in the place of one, and the other way round.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use mosaic_engine::actor::{ActorId, FlowContext, Host, PacketView, RoundTrip};
-use mosaic_engine::event::{Event, Hook, Side, Verdict};
+use mosaic_engine::actor::{ActorId, FlowContext, Host, RoundTrip};
+use mosaic_engine::event::Side;
 use mosaic_sim::{Habits, Link};
 
 use super::*;
@@ -13,18 +13,6 @@ use super::*;
 struct Ends(Vec<[(Option<RoundTrip>, Option<Duration>); 2]>);
 
 impl Host for Ends {
-    fn on_packet(
-        &mut self,
-        _: ActorId,
-        _: &mut FlowContext<'_>,
-        _: &PacketView<'_>,
-        _: Hook,
-    ) -> Verdict {
-        Verdict::Forward
-    }
-
-    fn on_event(&mut self, _: ActorId, _: &mut FlowContext<'_>, _: Event) {}
-
     fn on_removed(&mut self, _: ActorId, flow: &mut FlowContext<'_>) {
         let handshake = flow.summary().round_trips;
         self.0

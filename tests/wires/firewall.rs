@@ -1,23 +1,12 @@
 //! `examples/firewall.rs` between namespaces.
 
-use std::fs;
-use std::path::PathBuf;
-
 use crate::crowd::{Crowd, nothing_waits, requests};
 use crate::lab::{A4, A6, B4, B6, Device, Lab};
 use crate::load::{Web, iperf, iperf_server, ping};
 use crate::mosaic::Mosaic;
 
-/// Puts rules where the firewall finds them, as one should: a complete file takes the place of the old one.
-fn write_rules(lab: &Lab, rules: &str) -> PathBuf {
-    let (path, new) = (lab.path("rules"), lab.path("rules.new"));
-    fs::write(&new, rules).unwrap();
-    fs::rename(new, &path).unwrap();
-    path
-}
-
 fn start<'a>(lab: &'a Lab, device: Device, rules: &str) -> Mosaic<'a> {
-    let rules = write_rules(lab, rules);
+    let rules = lab.put("rules", rules);
     Mosaic::example(
         lab,
         device,
@@ -29,7 +18,7 @@ fn start<'a>(lab: &'a Lab, device: Device, rules: &str) -> Mosaic<'a> {
 /// Puts new rules in force.
 fn reload(lab: &Lab, firewall: &Mosaic<'_>, rules: &str, answer: &str) {
     let before = firewall.said().matches(answer).count();
-    write_rules(lab, rules);
+    lab.put("rules", rules);
     crate::namespace::eventually("new rules", || {
         (firewall.said().matches(answer).count() > before).then_some(())
     });
@@ -98,19 +87,7 @@ fn rules_decide_and_change(device: Device) {
     assert_eq!(before, [[End::Answered, End::Refused, End::TimedOut]; 2]);
 
     // A transfer goes on while the rules change, though the new ones would not have it.
-    let url = format!("http://{B4}/big");
-    let got = lab.path("slow-got");
-    let curl = [
-        "curl",
-        "-sS",
-        "--limit-rate",
-        "3M",
-        "-o",
-        got.to_str().unwrap(),
-        &url,
-    ];
-    let mut transfer = lab.a.start(&curl, lab.folder(), "slow");
-    crate::namespace::eventually("a transfer", || fs::metadata(&got).is_ok().then_some(()));
+    let transfer = web.begin_big(&lab, B4);
     reload(
         &lab,
         &firewall,
@@ -133,11 +110,7 @@ fn rules_decide_and_change(device: Device) {
         "rules:2: DORP is no action",
     );
     assert_eq!(request(&lab, B4, 80), End::TimedOut);
-    assert!(transfer.wait().success());
-    assert!(
-        fs::read(&got).unwrap() == *web.big(),
-        "another file arrived"
-    );
+    transfer.arrives();
 
     nothing_waits(&[&lab.a, &lab.b]);
     let books = firewall.at_rest();
@@ -201,6 +174,7 @@ fn a_connection_that_waits_gets_through_when_the_rules_change() {
 #[test]
 fn figures_add_up() {
     let Some(lab) = Lab::new() else { return };
+    lab.introduce();
     let _web = Web::start(&lab);
     let crowd = Crowd::new(&lab);
     let rules =

@@ -67,13 +67,20 @@ impl Lab {
         Some(lab)
     }
 
-    /// The same, with links that lose three frames of a hundred and let one of twenty overtake others. The ends know each
-    /// other's hardware addresses: else three lost questions in a row end a test.
+    /// The same, with links that lose three frames of a hundred and let one of twenty overtake others. The ends are
+    /// introduced: else three lost questions in a row end a test.
     pub(crate) fn lossy() -> Option<Self> {
         let lab = Self::through("--loss 0.03 --reorder 0.05 --delay 0.001")?;
-        let [a, b] = [(&lab.a, "a0"), (&lab.b, "b0")].map(|(end, name)| end.hardware_address(name));
+        lab.introduce();
+        Some(lab)
+    }
+
+    /// Tells the ends each other's hardware addresses, so that neither asks for them, whenever that might be.
+    pub(crate) fn introduce(&self) {
+        let [a, b] =
+            [(&self.a, "a0"), (&self.b, "b0")].map(|(end, name)| end.hardware_address(name));
         for (end, interface, others, hardware) in
-            [(&lab.a, "a0", [B4, B6], &b), (&lab.b, "b0", [A4, A6], &a)]
+            [(&self.a, "a0", [B4, B6], &b), (&self.b, "b0", [A4, A6], &a)]
         {
             for other in others {
                 end.ip(&format!(
@@ -81,7 +88,6 @@ impl Lab {
                 ));
             }
         }
-        Some(lab)
     }
 
     fn empty() -> Option<Self> {
@@ -131,6 +137,14 @@ impl Lab {
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder().join(name)
+    }
+
+    /// Puts a file where a program finds it, as one should: a complete one takes the place of the old one.
+    pub(crate) fn put(&self, name: &str, text: &str) -> PathBuf {
+        let (path, new) = (self.path(name), self.path(&format!("{name}.new")));
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(new, &path).unwrap();
+        path
     }
 
     /// Two ports and an inline wire with two shards; `rules` are lines of `[[wire]]`. Nothing passes unseen: what comes too

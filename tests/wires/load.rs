@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -49,19 +50,49 @@ impl Web {
         web
     }
 
-    /// The large file.
-    pub(crate) fn big(&self) -> &[u8] {
-        &self.big
-    }
-
     /// Fetches the large file from this address and compares it.
     pub(crate) fn fetch_big(&self, lab: &Lab, host: &str) -> Vec<Transfer> {
         let got = lab.path("got");
         let url = format!("http://{host}/big");
         let transfers = fetch(lab, &["-o", got.to_str().unwrap(), &url]);
-        assert!(fs::read(got).unwrap() == self.big, "another file arrived");
+        self.assert_arrived(&got);
         assert_eq!(transfers[0].body_bytes, FILE_BYTES as u64);
         transfers
+    }
+
+    /// Begins to fetch the large file, at 3 MB a second, and returns once some of it has come.
+    pub(crate) fn begin_big(&self, lab: &Lab, host: &str) -> Begun<'_> {
+        let got = lab.path("slow-got");
+        let url = format!("http://{host}/big");
+        let curl = ["curl", "-sS", "--limit-rate", "3M", "-o"];
+        let curl = [&curl[..], &[got.to_str().unwrap(), &url]].concat();
+        let curl = lab.a.start(&curl, lab.folder(), "slow");
+        eventually("a transfer", || fs::metadata(&got).is_ok().then_some(()));
+        Begun {
+            web: self,
+            curl,
+            got,
+        }
+    }
+
+    fn assert_arrived(&self, got: &Path) {
+        assert!(fs::read(got).unwrap() == self.big, "another file arrived");
+    }
+}
+
+/// A transfer of the large file that goes on.
+#[derive(Debug)]
+pub(crate) struct Begun<'w> {
+    web: &'w Web,
+    curl: Background,
+    got: PathBuf,
+}
+
+impl Begun<'_> {
+    /// Waits until it is over, and compares what has come.
+    pub(crate) fn arrives(mut self) {
+        assert!(self.curl.wait().success());
+        self.web.assert_arrived(&self.got);
     }
 }
 

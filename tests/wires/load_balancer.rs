@@ -58,7 +58,6 @@ impl Farm {
 
 /// A file of servers, complete at once.
 fn write_backends(lab: &Lab, servers: &[usize], port: u16) -> PathBuf {
-    let (path, new) = (lab.path("backends"), lab.path("backends.new"));
     let lines = servers.iter().map(|server| {
         format!(
             "{}:{port}\n[{}]:{port}\n",
@@ -66,9 +65,7 @@ fn write_backends(lab: &Lab, servers: &[usize], port: u16) -> PathBuf {
             address6(*server)
         )
     });
-    fs::write(&new, lines.collect::<String>()).unwrap();
-    fs::rename(new, &path).unwrap();
-    path
+    lab.put("backends", &lines.collect::<String>())
 }
 
 fn start<'a>(lab: &'a Lab, device: Device, servers: &[usize], port: u16) -> Mosaic<'a> {
@@ -139,19 +136,7 @@ fn connections_are_spread_and_stay(device: Device) {
     }));
 
     // A transfer stays where it is, though its server is taken from the list; others do not go there any more.
-    let got = lab.path("slow-got");
-    let url = format!("http://{SERVICE4}/big");
-    let curl = [
-        "curl",
-        "-sS",
-        "--limit-rate",
-        "3M",
-        "-o",
-        got.to_str().unwrap(),
-        &url,
-    ];
-    let mut transfer = lab.a.start(&curl, lab.folder(), "slow");
-    eventually("a transfer", || fs::metadata(&got).is_ok().then_some(()));
+    let transfer = web.begin_big(&lab, SERVICE4);
     let servers = "ss -Htn state established src 192.0.2.11 or src 192.0.2.12 or src 192.0.2.13";
     let connected = lab.b.words(servers);
     let gone: usize = (1..=3)
@@ -173,11 +158,7 @@ fn connections_are_spread_and_stay(device: Device) {
             .unwrap() += count;
     }
     *asked.get_mut(&address4(gone)).unwrap() += 1;
-    assert!(transfer.wait().success());
-    assert!(
-        fs::read(&got).unwrap() == *web.big(),
-        "another file arrived"
-    );
+    transfer.arrives();
     nothing_waits(&[&lab.a, &lab.b]);
     balancer.at_rest();
     let mut table = table(&balancer.end().summary);

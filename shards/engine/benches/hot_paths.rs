@@ -11,8 +11,8 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use mosaic_engine::actor::{ActorId, FlowContext, Host, PacketView};
-use mosaic_engine::event::{Event, EventSet, Hook, Verdict};
+use mosaic_engine::actor::{ActorId, FlowContext, Host};
+use mosaic_engine::event::{Event, EventSet, Hook};
 use mosaic_engine::flow::{FlowKey, Proto, rss};
 use mosaic_engine::shard::{Shard, ShardConfig, Timeouts};
 use mosaic_engine::wire::{
@@ -29,24 +29,12 @@ const SEGMENT: u32 = 1460;
 struct Reader;
 
 impl Host for Reader {
-    fn on_packet(
-        &mut self,
-        _: ActorId,
-        _: &mut FlowContext<'_>,
-        _: &PacketView<'_>,
-        _: Hook,
-    ) -> Verdict {
-        Verdict::Forward
-    }
-
     fn on_event(&mut self, _: ActorId, flow: &mut FlowContext<'_>, event: Event) {
         if let Event::NewData(side) = event {
             let taken = flow.peek(side, |chunks| chunks.map(<[u8]>::len).sum());
             black_box(taken.is_ok());
         }
     }
-
-    fn on_removed(&mut self, _: ActorId, _: &mut FlowContext<'_>) {}
 }
 
 fn shard() -> Shard {

@@ -91,16 +91,18 @@ pub struct MonitorId {
     pub(crate) slot: u8,
 }
 
-/// Calls actors; implemented by the runtime, which contains their panics, and by tests.
+/// Calls actors; implemented by the runtime, which contains their panics, and by tests. What is not implemented does nothing.
 pub trait Host {
     /// See [`Actor::on_packet`].
     fn on_packet(
         &mut self,
-        actor: ActorId,
-        flow: &mut FlowContext<'_>,
-        packet: &PacketView<'_>,
-        hook: Hook,
-    ) -> Verdict;
+        _actor: ActorId,
+        _flow: &mut FlowContext<'_>,
+        _packet: &PacketView<'_>,
+        _hook: Hook,
+    ) -> Verdict {
+        Verdict::Forward
+    }
     /// See [`Actor::on_raw`].
     fn on_raw(
         &mut self,
@@ -120,9 +122,9 @@ pub trait Host {
         Verdict::Forward
     }
     /// See [`Actor::on_event`].
-    fn on_event(&mut self, actor: ActorId, flow: &mut FlowContext<'_>, event: Event);
+    fn on_event(&mut self, _actor: ActorId, _flow: &mut FlowContext<'_>, _event: Event) {}
     /// See [`Actor::on_removed`]. The host also drops the actor's state of the flow.
-    fn on_removed(&mut self, actor: ActorId, flow: &mut FlowContext<'_>);
+    fn on_removed(&mut self, _actor: ActorId, _flow: &mut FlowContext<'_>) {}
     /// See [`Actor::on_timer`].
     fn on_timer(&mut self, _actor: ActorId, _flow: &mut FlowContext<'_>, _timer: TimerId) {}
     /// See [`Actor::on_shard_timer`].

@@ -1,11 +1,9 @@
 //! Frames that lie in several packet buffers: capture files with frames larger than one.
 
-use mosaic_dpdk::{Device, MbufBatch};
+use mosaic_dpdk::MbufBatch;
 use mosaic_port::{Batch, Port, Received};
 
-use crate::support::{
-    all, burst, bytes, device, in_use, inline, port, read_capture, tap, write_capture,
-};
+use crate::support::{all, burst, bytes, from_file, in_use, inline, port, read_capture, tap};
 
 /// Long and short frames.
 fn frames() -> Vec<Vec<u8>> {
@@ -14,19 +12,6 @@ fn frames() -> Vec<Vec<u8>> {
         .enumerate()
         .map(|(number, len)| bytes(number, *len))
         .collect()
-}
-
-/// A device that receives `frames`, and sends into `out` of the folder.
-fn from_file(number: u32, folder: &tempfile::TempDir, frames: &[Vec<u8>]) -> Device {
-    let file = folder.path().join(format!("in{number}.pcap"));
-    write_capture(&file, frames);
-    let out = folder.path().join(format!("out{number}.pcap"));
-    let devargs = format!(
-        "net_pcap{number},rx_pcap={},tx_pcap={}",
-        file.display(),
-        out.display()
-    );
-    device(&devargs, 1)
 }
 
 fn contents(batch: &MbufBatch) -> Vec<Vec<u8>> {

@@ -1,24 +1,9 @@
 //! Frames that are sent changed, and frames of our own.
 
-use mosaic_dpdk::{Device, MbufBatch};
+use mosaic_dpdk::MbufBatch;
 use mosaic_port::{Batch, Extras, Port, Way};
 
-use crate::support::{
-    all, burst, bytes, device, in_use, inline, port, read_capture, write_capture,
-};
-
-/// A device that receives `frames`, and sends into `out` of the folder.
-fn from_file(number: u32, folder: &tempfile::TempDir, frames: &[Vec<u8>]) -> Device {
-    let file = folder.path().join(format!("in{number}.pcap"));
-    write_capture(&file, frames);
-    let out = folder.path().join(format!("out{number}.pcap"));
-    let devargs = format!(
-        "net_pcap{number},rx_pcap={},tx_pcap={}",
-        file.display(),
-        out.display()
-    );
-    device(&devargs, 1)
-}
+use crate::support::{all, burst, bytes, from_file, in_use, inline, port, read_capture};
 
 #[test]
 fn a_replaced_frame_leaves_in_its_place_whatever_its_length() {

@@ -35,6 +35,19 @@ pub(crate) fn device_with(devargs: &str, change: impl FnOnce(&mut DeviceConfig))
     Device::open(eal(), &config).expect("the device is opened")
 }
 
+/// A device that receives `frames`, and sends into `outNUMBER.pcap` of the folder.
+pub(crate) fn from_file(number: u32, folder: &tempfile::TempDir, frames: &[Vec<u8>]) -> Device {
+    let file = folder.path().join(format!("in{number}.pcap"));
+    write_capture(&file, frames);
+    let out = folder.path().join(format!("out{number}.pcap"));
+    let devargs = format!(
+        "net_pcap{number},rx_pcap={},tx_pcap={}",
+        file.display(),
+        out.display()
+    );
+    device(&devargs, 1)
+}
+
 /// A wire between two devices.
 pub(crate) fn inline(a: &Device, b: &Device) -> Wire {
     Wire {

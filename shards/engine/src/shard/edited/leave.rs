@@ -32,9 +32,7 @@ impl Shard {
         if span.is(TcpFlags::ACK) && !span.is(TcpFlags::SYN) {
             let other = span.side.other();
             if goes_on && !self.translate_ack(run, i, (number, place), span) {
-                run.dropped |= 1 << i;
-                self.counters.edits_no_room += 1;
-                return;
+                return self.drop_for_room(run, i);
             }
             self.edited
                 .change(place, other, |stream| stream.acknowledge(span.ack));
@@ -53,6 +51,12 @@ impl Shard {
             self.answer_cut(run, i, (number, place), span);
         }
         self.send(run, i, (number, place), span, passing);
+    }
+
+    /// There is no room for what is to be sent in the place of packet `i`: its sender sends it again.
+    pub(super) fn drop_for_room(&mut self, run: &mut Run<'_>, i: usize) {
+        run.dropped |= 1 << i;
+        self.counters.edits_no_room += 1;
     }
 
     /// Puts the acknowledgment of a segment, with all that belongs to it, into the numbers of the one it is for.
@@ -202,9 +206,7 @@ impl Shard {
         let len = packet.payload_len as usize;
         let whole = run.changes.mark(i);
         if len > limit && !self.send_piece(run, i, whole, (0, limit)) {
-            run.dropped |= 1 << i;
-            self.counters.edits_no_room += 1;
-            return;
+            return self.drop_for_room(run, i);
         }
         let first = run.changes.mark(i);
         if passing == Passing::Released && !run.changes.send_copy(i, behind(i, false)) {

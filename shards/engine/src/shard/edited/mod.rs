@@ -470,10 +470,7 @@ impl Shard {
         passing: Passing,
     ) {
         if !self.enter(run, i, place, span) {
-            // Its sender sends it again.
-            run.dropped |= 1 << i;
-            self.counters.edits_no_room += 1;
-            return;
+            return self.drop_for_room(run, i);
         }
         if !run.changes.inline {
             write_ack(run, i, span);

@@ -36,8 +36,6 @@ impl Host for Calls {
             self.results.push(flow.drop_packet());
         }
     }
-
-    fn on_removed(&mut self, _: ActorId, _: &mut FlowContext<'_>) {}
 }
 
 fn open(shard: &mut Shard, actor: u8) -> MonitorId {

@@ -52,8 +52,6 @@ impl Host for Editor {
             assert!(read.is_ok());
         }
     }
-
-    fn on_removed(&mut self, _: ActorId, _: &mut FlowContext<'_>) {}
 }
 
 /// A shard between an entrance and a wire.

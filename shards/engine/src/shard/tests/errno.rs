@@ -32,8 +32,6 @@ impl<F: FnMut(&mut FlowContext<'_>)> Host for Ask<F> {
     fn on_event(&mut self, _: ActorId, flow: &mut FlowContext<'_>, _: Event) {
         (self.0)(flow);
     }
-
-    fn on_removed(&mut self, _: ActorId, _: &mut FlowContext<'_>) {}
 }
 
 /// A shard with one reader that sees packets as well.

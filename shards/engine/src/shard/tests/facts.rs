@@ -56,8 +56,6 @@ impl Host for Curious {
             self.faults.extend(flow.peek(side, |_| self.takes).err());
         }
     }
-
-    fn on_removed(&mut self, _: ActorId, _: &mut FlowContext<'_>) {}
 }
 
 fn monitor(bench: &mut Bench, events: EventSet) -> MonitorId {

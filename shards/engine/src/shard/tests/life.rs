@@ -18,31 +18,21 @@ fn a_busy_flow_delays_nobodys_expiry() {
     assert_eq!(bench.shard.flows(), 1);
 }
 
-#[test]
-fn each_state_has_its_timeout() {
-    let second = 1_000_000_000;
+/// Sends what a test says, and no more.
+pub(super) type Script = fn(&mut Bench);
+
+/// After each of these scripts, the flow is there for so many seconds, whoever watches it.
+pub(super) fn check_timeouts(bench: fn(ShardConfig) -> Bench, scripts: &[(u64, Script)]) {
+    const SECOND: u64 = 1_000_000_000;
     let timeouts = Timeouts {
-        opening_ns: Some(10 * second),
-        established_ns: Some(100 * second),
-        closing_ns: Some(50 * second),
-        closed_ns: Some(20 * second),
+        opening_ns: Some(10 * SECOND),
+        established_ns: Some(100 * SECOND),
+        closing_ns: Some(50 * SECOND),
+        closed_ns: Some(20 * SECOND),
         datagram_ns: None,
     };
-    type Script = fn(&mut Bench);
-    let scripts: [(u64, Script); 4] = [
-        (10, |bench| bench.send(CLIENT, "S", 0, 0, "")),
-        (100, Bench::open),
-        (50, |bench| {
-            bench.open();
-            bench.send(CLIENT, "AF", 1, 1, "");
-        }),
-        (20, |bench| {
-            bench.open();
-            bench.send(CLIENT, "R", 1, 0, "");
-        }),
-    ];
     for (seconds, script) in scripts {
-        let mut bench = Bench::new(ShardConfig {
+        let mut bench = bench(ShardConfig {
             timeouts,
             ..ShardConfig::default()
         });
@@ -58,6 +48,23 @@ fn each_state_has_its_timeout() {
             );
         }
     }
+}
+
+#[test]
+fn each_state_has_its_timeout() {
+    let scripts: [(u64, Script); 4] = [
+        (10, |bench| bench.send(CLIENT, "S", 0, 0, "")),
+        (100, Bench::open),
+        (50, |bench| {
+            bench.open();
+            bench.send(CLIENT, "AF", 1, 1, "");
+        }),
+        (20, |bench| {
+            bench.open();
+            bench.send(CLIENT, "R", 1, 0, "");
+        }),
+    ];
+    check_timeouts(Bench::new, &scripts);
 }
 
 #[test]

@@ -183,8 +183,6 @@ fn a_flow_can_change_its_policy_while_bytes_wait() {
         fn on_event(&mut self, actor: ActorId, flow: &mut FlowContext<'_>, event: Event) {
             self.0.on_event(actor, flow, event);
         }
-
-        fn on_removed(&mut self, _: ActorId, _: &mut FlowContext<'_>) {}
     }
     let mut bench = Bench::without_actors(ShardConfig::default());
     bench.add_actor(EventSet::all(), usize::MAX, 0);

@@ -11,9 +11,10 @@ use mosaic_port::{Batch, Frame, LinkType, Timestamp};
 
 use super::fixture::letters;
 use crate::actor::{
-    ActorId, FlowContext, Host, MonitorId, OpenError, PacketView, RawPacket, ShardContext,
+    ActorId, FlowContext, Host, MonitorBuilder, MonitorId, OpenError, PacketView, RawBuilder,
+    RawPacket, ShardContext,
 };
-use crate::event::{Event, EventSet, Filter, Hook, Instruction, Verdict};
+use crate::event::{EventSet, Filter, Hook, Instruction, Verdict};
 use crate::limits;
 use crate::shard::{Shard, ShardConfig};
 use crate::wire::{Checksums, Ingress, PacketFilter, Parsed, WireConfig};
@@ -175,10 +176,6 @@ impl Host for Notes {
         self.verdict(actor, port)
     }
 
-    fn on_event(&mut self, _: ActorId, _: &mut FlowContext<'_>, _: Event) {}
-
-    fn on_removed(&mut self, _: ActorId, _: &mut FlowContext<'_>) {}
-
     fn on_raw(
         &mut self,
         actor: ActorId,
@@ -231,12 +228,43 @@ impl Bench {
         self.shard.start_actor(ActorId(id))
     }
 
+    /// Opens a raw monitor for an actor.
+    fn raw(
+        &mut self,
+        id: u8,
+        filter: Option<Filter>,
+        asks: impl FnOnce(RawBuilder<'_>) -> RawBuilder<'_>,
+    ) -> MonitorId {
+        let mut actor = self.actor(id);
+        asks(actor.monitor_raw(filter)).open().unwrap()
+    }
+
+    /// Opens a stream monitor for an actor.
+    fn stream(
+        &mut self,
+        id: u8,
+        filter: Option<Filter>,
+        asks: impl FnOnce(MonitorBuilder<'_>) -> MonitorBuilder<'_>,
+    ) -> MonitorId {
+        let mut actor = self.actor(id);
+        asks(actor.monitor_stream(filter)).open().unwrap()
+    }
+
     /// What was noted of a burst; the frames without a packet, and the packets, that were dropped.
     fn burst(&mut self, frames: &[(Vec<u8>, LinkType)]) -> (Vec<String>, [u64; 2]) {
+        let mut notes = core::mem::take(&mut self.notes);
+        let dropped = self.burst_to(&mut notes, frames);
+        let log = core::mem::take(&mut notes.log);
+        self.notes = notes;
+        (log, dropped)
+    }
+
+    /// Shows a burst to another host; the frames without a packet, and the packets, that were dropped.
+    fn burst_to(&mut self, host: &mut impl Host, frames: &[(Vec<u8>, LinkType)]) -> [u64; 2] {
         let batch = Burst(frames.to_vec());
         let mut parsed = Parsed::default();
         self.ingress.parse(&batch, &mut parsed);
-        let refused = self.shard.handle_raw(&parsed, &batch, &mut self.notes);
+        let refused = self.shard.handle_raw(&parsed, &batch, host);
         let bytes: ArrayVec<&[u8], 64> = parsed
             .packets
             .iter()
@@ -247,9 +275,9 @@ impl Bench {
             &bytes,
             &parsed.encapsulations,
             &batch,
-            &mut self.notes,
+            host,
         );
-        (core::mem::take(&mut self.notes.log), [refused, packets])
+        [refused, packets]
     }
 }
 
@@ -278,19 +306,9 @@ fn a_raw_monitor_sees_each_packet_once_whatever_it_is() {
 #[test]
 fn every_frame_comes_once_and_in_order_where_asked() {
     let mut bench = Bench::new();
-    bench
-        .actor(0)
-        .monitor_raw(None)
-        .every_frame()
-        .open()
-        .unwrap();
+    bench.raw(0, None, |raw| raw.every_frame());
     // With a filter on packets, frames without one are not meant.
-    bench
-        .actor(1)
-        .monitor_raw(Some(to_port(99)))
-        .every_frame()
-        .open()
-        .unwrap();
+    bench.raw(1, Some(to_port(99)), |raw| raw.every_frame());
     let datagram = [&[0, 53, 0, 99, 0, 24, 0, 0][..], &[b'x'; 16]].concat();
     let piece = |fragment, bytes: &[u8]| {
         let frame = [ethernet(&[], 0x0800), ipv4(17, fragment, bytes)].concat();
@@ -320,12 +338,7 @@ fn every_frame_comes_once_and_in_order_where_asked() {
 #[test]
 fn filters_are_asked_on_the_packet_and_on_the_frame() {
     let mut bench = Bench::new();
-    bench
-        .actor(0)
-        .monitor_raw(Some(to_port(80)))
-        .outer(on_vlan(5))
-        .open()
-        .unwrap();
+    bench.raw(0, Some(to_port(80)), |raw| raw.outer(on_vlan(5)));
     let frames = [
         tcp(&[5], 80, "S"),
         tcp(&[5], 81, "S"),
@@ -347,13 +360,9 @@ fn filters_are_asked_on_the_packet_and_on_the_frame() {
 #[test]
 fn flows_are_chosen_by_the_frame_of_their_opening_packet() {
     let mut bench = Bench::new();
-    bench
-        .actor(0)
-        .monitor_stream(Some(to_port(80)))
-        .outer(on_vlan(5))
-        .packets(Hook::Send)
-        .open()
-        .unwrap();
+    bench.stream(0, Some(to_port(80)), |stream| {
+        stream.outer(on_vlan(5)).packets(Hook::Send)
+    });
     let frames = [
         tcp(&[5], 80, "S"),
         // The flow is chosen; the way back may be another one.
@@ -370,13 +379,9 @@ fn flows_are_chosen_by_the_frame_of_their_opening_packet() {
 #[test]
 fn frames_that_nobody_brought_pass_no_filter_on_frames() {
     let mut bench = Bench::new();
-    bench
-        .actor(0)
-        .monitor_stream(None)
-        .outer(on_vlan(5))
-        .packets(Hook::Send)
-        .open()
-        .unwrap();
+    bench.stream(0, None, |stream| {
+        stream.outer(on_vlan(5)).packets(Hook::Send)
+    });
     let batch = Burst(vec![tcp(&[5], 80, "S")]);
     let mut parsed = Parsed::default();
     bench.ingress.parse(&batch, &mut parsed);
@@ -399,24 +404,9 @@ fn orphans_come_to_those_who_asked() {
         .monitor_stream(Some(to_port(1)))
         .open()
         .unwrap();
-    bench
-        .actor(1)
-        .monitor_stream(Some(to_port(1)))
-        .orphans(None)
-        .open()
-        .unwrap();
-    bench
-        .actor(2)
-        .monitor_stream(None)
-        .orphans(Some(to_port(80)))
-        .open()
-        .unwrap();
-    bench
-        .actor(3)
-        .monitor_stream(None)
-        .outer_orphans(on_vlan(5))
-        .open()
-        .unwrap();
+    bench.stream(1, Some(to_port(1)), |stream| stream.orphans(None));
+    bench.stream(2, None, |stream| stream.orphans(Some(to_port(80))));
+    bench.stream(3, None, |stream| stream.outer_orphans(on_vlan(5)));
     bench.notes.drops = vec![(2, 80)];
     let frames = [
         tcp(&[], 80, "A"),
@@ -499,10 +489,6 @@ fn a_stopped_flow_is_no_orphan_and_is_shown_to_nobody() {
             self.0.on_packet(actor, flow, packet, hook)
         }
 
-        fn on_event(&mut self, _: ActorId, _: &mut FlowContext<'_>, _: Event) {}
-
-        fn on_removed(&mut self, _: ActorId, _: &mut FlowContext<'_>) {}
-
         fn on_orphan(
             &mut self,
             actor: ActorId,
@@ -513,32 +499,15 @@ fn a_stopped_flow_is_no_orphan_and_is_shown_to_nobody() {
         }
     }
     let mut bench = Bench::new();
-    bench
-        .actor(0)
-        .monitor_stream(None)
-        .packets(Hook::Send)
-        .on(Hook::End, EventSet::NEW_DATA)
-        .orphans(None)
-        .open()
-        .unwrap();
+    bench.stream(0, None, |stream| {
+        stream
+            .packets(Hook::Send)
+            .on(Hook::End, EventSet::NEW_DATA)
+            .orphans(None)
+    });
     let mut host = Stops(Notes::default());
-    let batch = Burst(vec![
-        tcp(&[], 80, "S"),
-        tcp(&[], 80, "A"),
-        tcp(&[], 80, "A"),
-    ]);
-    let mut parsed = Parsed::default();
-    bench.ingress.parse(&batch, &mut parsed);
-    let bytes: Vec<_> = (0..3)
-        .map(|i| parsed.bytes_of(&parsed.packets[i], &batch))
-        .collect();
-    bench.shard.handle_frames(
-        &parsed.packets,
-        &bytes,
-        &parsed.encapsulations,
-        &batch,
-        &mut host,
-    );
+    let frames = [tcp(&[], 80, "S"), tcp(&[], 80, "A"), tcp(&[], 80, "A")];
+    bench.burst_to(&mut host, &frames);
     assert_eq!(host.0.log, ["packet 0 Send 80"]);
     let number = bench.shard.table.first_from(0).unwrap();
     let set = bench.shard.table.hot(number).set;
@@ -553,41 +522,17 @@ fn a_stopped_flow_is_no_orphan_and_is_shown_to_nobody() {
 #[test]
 fn a_drop_is_final_and_everybody_sees_the_packet_unless_they_asked_otherwise() {
     let mut bench = Bench::new();
-    bench
-        .actor(0)
-        .monitor_raw(None)
-        .every_frame()
-        .open()
-        .unwrap();
-    bench
-        .actor(1)
-        .monitor_raw(None)
-        .every_frame()
-        .open()
-        .unwrap();
-    bench
-        .actor(2)
-        .monitor_raw(None)
-        .every_frame()
-        .unless_dropped()
-        .open()
-        .unwrap();
-    bench
-        .actor(3)
-        .monitor_stream(None)
-        .packets(Hook::Send)
-        .orphans(None)
-        .open()
-        .unwrap();
-    bench
-        .actor(4)
-        .monitor_stream(None)
-        .packets(Hook::Send)
-        .packets(Hook::Receive)
-        .orphans(None)
-        .unless_dropped()
-        .open()
-        .unwrap();
+    bench.raw(0, None, |raw| raw.every_frame());
+    bench.raw(1, None, |raw| raw.every_frame());
+    bench.raw(2, None, |raw| raw.every_frame().unless_dropped());
+    bench.stream(3, None, |stream| stream.packets(Hook::Send).orphans(None));
+    bench.stream(4, None, |stream| {
+        stream
+            .packets(Hook::Send)
+            .packets(Hook::Receive)
+            .orphans(None)
+            .unless_dropped()
+    });
     bench.notes.drops = vec![(0, 80), (3, 81), (0, 0), (3, 83)];
     let frames = [
         tcp(&[], 80, "S"),
@@ -643,12 +588,7 @@ fn a_closed_raw_monitor_is_shown_nothing_from_the_next_callback_on() {
     let mut bench = Bench::new();
     bench.actor(0).monitor_raw(None).open().unwrap();
     let second = bench.actor(1).monitor_raw(None).open().unwrap();
-    let orphans = bench
-        .actor(2)
-        .monitor_stream(None)
-        .orphans(None)
-        .open()
-        .unwrap();
+    let orphans = bench.stream(2, None, |stream| stream.orphans(None));
     bench.notes.closes = Some(second);
     let (log, _) = bench.burst(&[tcp(&[], 80, "A")]);
     assert_eq!(log.len(), 2, "{log:?}");
@@ -679,13 +619,9 @@ fn what_a_raw_monitor_drops_unseen_no_flow_sees() {
     let mut bench = Bench::new();
     bench.actor(0).monitor_raw(None).open().unwrap();
     bench.actor(1).monitor_raw(None).open().unwrap();
-    bench
-        .actor(2)
-        .monitor_stream(None)
-        .packets(Hook::Receive)
-        .orphans(None)
-        .open()
-        .unwrap();
+    bench.stream(2, None, |stream| {
+        stream.packets(Hook::Receive).orphans(None)
+    });
     bench.notes.hides = vec![(0, 80), (1, 81)];
     bench.notes.drops = vec![(1, 80), (0, 81)];
     let frames = [

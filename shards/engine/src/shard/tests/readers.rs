@@ -1,6 +1,6 @@
 use super::fixture::{Bench, CLIENT, SERVER};
-use crate::actor::{ActorId, FlowContext, Host, PacketView, PeekError};
-use crate::event::{Event, EventSet, Hook, Verdict};
+use crate::actor::{ActorId, FlowContext, Host, PeekError};
+use crate::event::{Event, EventSet, Hook};
 use crate::shard::ShardConfig;
 use std::string::String;
 use std::vec::Vec;
@@ -86,16 +86,6 @@ fn a_stopped_actor_hears_only_of_the_removal() {
 struct LookingBack(Vec<Result<String, PeekError>>);
 
 impl Host for LookingBack {
-    fn on_packet(
-        &mut self,
-        _: ActorId,
-        _: &mut FlowContext<'_>,
-        _: &PacketView<'_>,
-        _: Hook,
-    ) -> Verdict {
-        Verdict::Forward
-    }
-
     fn on_event(&mut self, _: ActorId, flow: &mut FlowContext<'_>, event: Event) {
         if let Event::NewData(side) | Event::StateChange { side, .. } = event {
             let mut bytes = [0; 6];
@@ -107,8 +97,6 @@ impl Host for LookingBack {
             let _ = flow.peek(side, |chunks| chunks.map(<[u8]>::len).sum());
         }
     }
-
-    fn on_removed(&mut self, _: ActorId, _: &mut FlowContext<'_>) {}
 }
 
 #[test]

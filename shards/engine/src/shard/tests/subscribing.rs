@@ -73,8 +73,6 @@ impl Host for Changer {
             event => self.call(actor, flow, &format!("{event:?}")),
         }
     }
-
-    fn on_removed(&mut self, _: ActorId, _: &mut FlowContext<'_>) {}
 }
 
 /// A shard with monitors that have asked for these events at these hooks.

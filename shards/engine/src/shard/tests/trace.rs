@@ -59,8 +59,6 @@ impl Host for Tracer {
         };
         self.note(actor, flow, &what);
     }
-
-    fn on_removed(&mut self, _: ActorId, _: &mut FlowContext<'_>) {}
 }
 
 /// Sends each packet in a burst of its own and compares what was told of it. A packet is `SIDE FLAGS SEQ ACK PAYLOAD`, with

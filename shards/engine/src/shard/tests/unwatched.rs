@@ -3,10 +3,9 @@
 use std::vec;
 
 use super::fixture::{Bench, CLIENT, SERVER, Seen};
+use super::life::{Script, check_timeouts};
 use crate::event::{EventSet, Filter, Hook, Instruction};
-use crate::shard::{ShardConfig, Timeouts};
-
-const SECOND: u64 = 1_000_000_000;
+use crate::shard::ShardConfig;
 
 /// An actor that hears everything of the flows whose first packet has a payload.
 fn bench(config: ShardConfig) -> Bench {
@@ -107,14 +106,6 @@ fn a_syn_on_a_flow_picked_up_midstream_asks_the_filters_again() {
 
 #[test]
 fn grow_old_as_other_flows_do() {
-    let timeouts = Timeouts {
-        opening_ns: Some(10 * SECOND),
-        established_ns: Some(100 * SECOND),
-        closing_ns: Some(50 * SECOND),
-        closed_ns: Some(20 * SECOND),
-        datagram_ns: None,
-    };
-    type Script = fn(&mut Bench);
     let scripts: [(u64, Script); 5] = [
         (10, |bench| bench.send(CLIENT, "S", 0, 0, "")),
         (100, Bench::open),
@@ -128,23 +119,7 @@ fn grow_old_as_other_flows_do() {
             bench.send(CLIENT, "R", 1, 0, "");
         }),
     ];
-    for (seconds, script) in scripts {
-        let mut bench = bench(ShardConfig {
-            timeouts,
-            ..ShardConfig::default()
-        });
-        script(&mut bench);
-        let last = bench.now_ms - 1;
-        for (after_ms, flows) in [(seconds * 1000 - 100, 1), (seconds * 1000 + 600, 0)] {
-            let now = mosaic_port::Timestamp::from_nanos((last + after_ms) * 1_000_000);
-            bench.shard.handle_clock(now, &mut bench.host);
-            assert_eq!(
-                bench.shard.flows(),
-                flows,
-                "{seconds} s, {after_ms} ms after"
-            );
-        }
-    }
+    check_timeouts(bench, &scripts);
 }
 
 #[test]

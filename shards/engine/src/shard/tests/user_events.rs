@@ -455,20 +455,10 @@ fn what_is_built_on_new_data_follows_it() {
 
     struct Deafens(Vec<PeekError>);
     impl Host for Deafens {
-        fn on_packet(
-            &mut self,
-            _: ActorId,
-            _: &mut FlowContext<'_>,
-            _: &PacketView<'_>,
-            _: Hook,
-        ) -> Verdict {
-            Verdict::Forward
-        }
         fn on_event(&mut self, _: ActorId, flow: &mut FlowContext<'_>, _: Event) {
             self.0.extend(flow.peek(CLIENT, |_| 0).err());
             flow.stop_side(CLIENT);
         }
-        fn on_removed(&mut self, _: ActorId, _: &mut FlowContext<'_>) {}
     }
     let mut deafens = Deafens(Vec::new());
     let segment = tree.bench.segment(CLIENT, letters("A"), 2, 1, b"y");
@@ -543,15 +533,6 @@ proptest! {
 fn a_walk_goes_on_in_the_set_in_which_it_began() {
     struct Changes(UserEventId, Option<MonitorId>, Vec<String>);
     impl Host for Changes {
-        fn on_packet(
-            &mut self,
-            _: ActorId,
-            _: &mut FlowContext<'_>,
-            _: &PacketView<'_>,
-            _: Hook,
-        ) -> Verdict {
-            Verdict::Forward
-        }
         fn on_event(&mut self, actor: ActorId, flow: &mut FlowContext<'_>, event: Event) {
             if let Event::User { event, .. } = event {
                 self.2.push(format!("{} e{}", actor.0, event.index));
@@ -562,7 +543,6 @@ fn a_walk_goes_on_in_the_set_in_which_it_began() {
                 _ => {}
             }
         }
-        fn on_removed(&mut self, _: ActorId, _: &mut FlowContext<'_>) {}
     }
     let mut tree = Tree::new();
     let (first, second) = (tree.define(NEW_DATA, true), tree.define(NEW_DATA, true));
