@@ -64,21 +64,21 @@
 //!
 //! | trace | ns/packet | floor | ratio | payload delivered |
 //! |---|---|---|---|---|
-//! | churn | 176 | 28 | 6.5 | 51,200,000 bytes, all |
-//! | mixed | 145 | 44 | 3.3 | 1,218,000,000 bytes, all |
-//! | bulk | 93 | 43 | 2.1 | 1,200,240,000 bytes, all |
+//! | churn | 164 | 28 | 6.0 | 51,200,000 bytes, all |
+//! | mixed | 139 | 43 | 3.2 | 1,218,000,000 bytes, all |
+//! | bulk | 107 | 44 | 2.5 | 1,200,240,000 bytes, all |
 //!
-//! Bulk was measured before changes, injection and subscriptions of single flows were built; churn and mixed took 156 and
-//! 131 then. Profile
-//! `receiver` (`--profile receiver`), the one for live traffic, then took as long as `record`: 181, 134 and 96 in a run where
-//! that took 173, 138 and 96.
+//! Before changes, injection and subscriptions of single flows were built they took 156, 131 and 93. Profile `receiver`
+//! (`--profile receiver`), the one for live traffic, takes 176 on churn where `record` takes 171 (medians of three alternating
+//! runs).
 //!
-//! What churn waits for is memory: each of its connections touches the index, two lines of the hot part of its flow and two
-//! of the cold part, and six of its nine packets change the state of a connection. Both parts of a flow lie on the same page,
-//! and look-ups run 16 packets ahead of the processing: more would push each other out of the first level of cache.
+//! Of churn, some 140 ns are work, as a trace with 20,000 such connections shows, whose flows stay in the cache: six of the nine
+//! packets of a connection change its state. The rest is waiting for memory: each connection touches the index, two lines of the
+//! hot part of its flow and two of the cold part. Both parts of a flow lie on the same page, and look-ups run 16 packets ahead of
+//! the processing: more would push each other out of the first level of cache.
 //!
-//! **Flows of no interest.** On churn with a filter that no flow passes (`--filter 'tcp port 9'`), a packet takes 46 % of what
-//! it takes with `--actor read`: 79 of 170 ns (medians of three alternating pairs).
+//! **Flows of no interest.** On churn with a filter that no flow passes (`--filter 'tcp port 9'`), a packet takes 51 % of what
+//! it takes with `--actor read`: 87 of 172 ns (medians of three alternating pairs).
 //!
 //! **Shards.** Frames dealt out beforehand, no reader: two shards give 1.95 times the packets a second of one on mixed and
 //! 1.98 times on churn (medians of five and three pairs; `mosaic bench replay FILE --shards 2`).
@@ -118,21 +118,21 @@
 //!
 //! **Events and subscriptions.** 200,000 live flows, a packet of each in turn, so that each packet finds its flow at rest;
 //! `mosaic bench events`. Medians of 15 differences between two shards, or two modes of one, in alternation; nanoseconds
-//! of processor time, taken while the machine had other work to do:
+//! of processor time:
 //!
 //! | what | ns |
 //! |---|---|
-//! | changing what is asked of a flow, the same for all: 46 million changes a second | 22 |
-//! | the same in 1,000 different ways | 41 |
-//! | a packet told to 1 actor, more than to none (of 56, with parsing) | 35 |
-//! | to 4 actors | 77 |
-//! | to 16 actors | 248 |
-//! | 1,000 user-defined events defined, none asked for | 0.6 |
-//! | 10 predicates asked, of 10 or of 1,000 defined | 41 each |
-//! | 1,000 predicates asked | 37 each |
+//! | changing what is asked of a flow, the same for all: 41 million changes a second | 24 |
+//! | the same in 1,000 different ways | 45 |
+//! | a packet told to 1 actor, more than to none (of 62, with parsing) | 36 |
+//! | to 4 actors | 94 |
+//! | to 16 actors | 323 |
+//! | 1,000 user-defined events defined, none asked for | 0.1 |
+//! | 10 predicates asked, of 10 or of 1,000 defined | 48 and 53 each |
+//! | 1,000 predicates asked | 45 each |
 //! | one predicate that raises 1 of 1,000 events asked for | 3 for each event |
 //!
-//! Being told costs 14 ns an actor. The first one costs 20 more, because its flow must be taken up and put down again in each
+//! Being told costs 19 ns an actor. The first one costs 17 more, because its flow must be taken up and put down again in each
 //! burst, which a flow that nobody is told of is not. Where many predicates look at the same bytes, a group is ten times as
 //! cheap. Subscriptions take no memory for each flow: 384 bytes resident a flow, whether nobody listens, all flows are
 //! asked the same, or each was changed in one of 1,000 ways.
