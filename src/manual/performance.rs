@@ -111,9 +111,10 @@
 //! 0.5 ms to the packet that ends a silence at the median, 1.1 ms at the 99th percentile (60 pings, half a second apart,
 //! release build; `MOSAIC_PINGS=60 MOSAIC_PING_SECONDS=0.5 MOSAIC_PROGRAM=target/release/mosaic cargo test --features dpdk --test wires idle -- --nocapture`).
 //! In ten minutes of mixed load (curl, iperf3 over TCP and UDP, ping; release build, two shards, two queues a port, on a machine
-//! whose two cores had compilers to run as well) 48.8 million frames came in and no packet buffer was lost: at most 983 and 384 of the two ports' were
-//! in use, and none before and after. 56,170 frames (0.12 %) were dropped, all of them for overload (`on_overload = "drop"`:
-//! the ring to the shard that owned their flow was full); none for lack of room to send, and none were missed by the devices
+//! whose two cores had compilers to run as well) 48.8 million frames came in and no packet buffer was lost: at most 983 and 384
+//! of the two ports' were in use, and none before and after. 56,170 frames (0.12 %) were dropped, all of them for overload
+//! (`on_overload = "drop"`: the ring to the shard that owned their flow was full); none for lack of room to send, and none were
+//! missed by the devices
 //! (`MOSAIC_SOAK_SECONDS=600 MOSAIC_PROGRAM=target/release/mosaic cargo test --features dpdk --test wires soak -- --nocapture`).
 //!
 //! **Events and subscriptions.** 200,000 live flows, a packet of each in turn, so that each packet finds its flow at rest;

@@ -3,7 +3,7 @@
 use arrayvec::ArrayString;
 use mosaic_port::Timestamp;
 
-use super::{Direction, FlowKey, Proto};
+use super::{Direction, Endpoint, FlowKey, Proto};
 use crate::event::{EndReason, Side};
 use crate::shard::context::ClientBy;
 use crate::tcp::{Seq, State};
@@ -170,6 +170,16 @@ impl Hot {
             Side::Client => client,
             Side::Server => client.reversed(),
         }
+    }
+
+    /// Address and port of `side`.
+    pub(crate) fn endpoint(&self, side: Side) -> Endpoint {
+        self.key.source(self.direction_of(side))
+    }
+
+    /// Addresses and ports: client, server.
+    pub(crate) fn ends(&self) -> [Endpoint; 2] {
+        Side::BOTH.map(|side| self.endpoint(side))
     }
 
     /// Window scale `side` announced.

@@ -5,6 +5,7 @@ pub(crate) mod classes;
 pub(crate) mod entry;
 mod key;
 pub(crate) mod list;
+pub(crate) mod per_flow;
 pub mod rss;
 pub(crate) mod table;
 pub(crate) mod wheel;

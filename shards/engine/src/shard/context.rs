@@ -322,7 +322,7 @@ impl FlowContext<'_> {
 
     /// Address and port of a side.
     pub fn endpoint(&self, side: Side) -> Endpoint {
-        self.hot.key.source(self.hot.direction_of(side))
+        self.hot.endpoint(side)
     }
 
     /// Emulated TCP state of a side.
@@ -597,8 +597,8 @@ pub(super) fn summary(
         id,
         key: hot.key,
         proto: hot.key.proto(),
-        client: hot.key.source(hot.direction_of(Side::Client)),
-        server: hot.key.source(hot.direction_of(Side::Server)),
+        client: hot.endpoint(Side::Client),
+        server: hot.endpoint(Side::Server),
         client_by: cold.client_by,
         first: cold.first,
         last: hot.last,

@@ -112,8 +112,8 @@ impl FlowContext<'_> {
     /// Without a packet of the flow in the burst, in timers and when it leaves, it goes the way of earlier ones, where a monitor
     /// of the flow [injects](crate::actor::MonitorBuilder::injects).
     ///
-    /// Numbers are those that the hooks show, also where the stream is edited. Nothing in the connection moves: payload that is new to the receiver takes numbers that the other end will use for its
-    /// own. Of a translated flow, the server gets it with the translated addresses.
+    /// Numbers are those that the hooks show, also where the stream is edited. Nothing in the connection moves: payload that is
+    /// new to the receiver takes numbers that the other end will use for its own. Of a translated flow, the server gets it with the translated addresses.
     ///
     /// # Errors
     /// [`InjectError`].
@@ -247,14 +247,10 @@ impl FlowContext<'_> {
 
     /// An acknowledgment for `to` in its own numbers, where its stream is edited.
     fn own_number(&self, to: Side, ack: Seq) -> Seq {
-        match self.edited_place() {
+        match self.world.specials.edited(self.active.flow) {
             Some(place) => self.world.edited.ack_for(place, to, ack),
             None => ack,
         }
-    }
-
-    fn edited_place(&self) -> Option<u32> {
-        self.world.specials.get(self.active.flow)?.edited
     }
 
     /// The highest acknowledgment number of a side.
@@ -490,15 +486,9 @@ impl FlowContext<'_> {
             link[..12].rotate_left(6);
         }
         if is_ethernet && let Some(translation) = self.translation() {
-            let hardware = match to {
-                Side::Server => translation.to_server,
-                Side::Client => translation.to_client,
-            };
-            for (at, address) in [(0, hardware.destination), (6, hardware.source)] {
-                // What came from there already has the addresses of that side.
-                if let Some(address) = address.filter(|_| !back) {
-                    link[at..at + 6].copy_from_slice(&address);
-                }
+            // What came from there already has the addresses of that side.
+            for (at, address) in translation.towards(to).fields().filter(|_| !back) {
+                link[at..at + 6].copy_from_slice(&address);
             }
         }
         let least = if is_ethernet { ETHERNET_MIN } else { 0 };

@@ -266,11 +266,16 @@ fn judge_reset(
 
 /// The options of a TCP packet that lies in `bytes`.
 pub(super) fn options_of(packet: &Packet, bytes: &[u8]) -> Options {
+    Options::parse(option_bytes(packet, bytes))
+}
+
+/// The same as they stand there; empty where there are none, or not all of them were captured.
+pub(super) fn option_bytes<'b>(packet: &Packet, bytes: &'b [u8]) -> &'b [u8] {
     let Transport::Tcp { options_len, .. } = packet.transport else {
-        return Options::default();
+        return &[];
     };
     let start = packet.transport_at as usize + 20;
     bytes
         .get(start..start + usize::from(options_len))
-        .map_or_else(Options::default, Options::parse)
+        .unwrap_or(&[])
 }

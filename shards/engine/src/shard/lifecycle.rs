@@ -117,12 +117,7 @@ impl Shard {
         let packet = run.packets[i];
         let packet = &packet;
         if let Some(old) = old {
-            let reason = if self.has_expired(old, packet.clock) {
-                EndReason::Timeout
-            } else {
-                EndReason::Reopened
-            };
-            self.remove(run, old, reason);
+            self.remove_before(run, old, packet);
         }
         if let Transport::Tcp { flags, .. } = packet.transport
             && !flags.contains(TcpFlags::SYN)
@@ -298,6 +293,16 @@ impl Shard {
         }
     }
 
+    /// Removes a flow that is [over](Self::is_over_for) for `packet`.
+    pub(super) fn remove_before(&mut self, run: &mut Run<'_>, number: u32, packet: &Packet) {
+        let reason = if self.has_expired(number, packet.clock) {
+            EndReason::Timeout
+        } else {
+            EndReason::Reopened
+        };
+        self.remove(run, number, reason);
+    }
+
     /// Ends a flow, if it has not ended by itself, tells those concerned, and takes it out of the table.
     pub(super) fn remove(&mut self, run: &mut Run<'_>, number: u32, reason: EndReason) {
         if self.is_unwatched(number) {
@@ -305,7 +310,7 @@ impl Shard {
         }
         // No packet of it is at hand.
         let hand = run.at_hand.take();
-        if self.table.hot(number).flags.contains(Flags::SPECIAL) {
+        if self.is_special(number) {
             self.release_all(run, number);
         }
         let (hot, cold) = self.table.both_mut(number);

@@ -53,12 +53,13 @@ use crate::flow::wheel::Wheel;
 use crate::limits;
 pub use crate::stream::OverlapPolicy;
 use crate::stream::Stores;
-use crate::wire::{Encapsulation, Packet, TcpFlags, Transport};
+use crate::wire::{Encapsulation, Packet, Transport};
 use burst::Burst;
 pub(crate) use changes::ARENA;
 use changes::Changes;
 pub use changes::{Injected, Route};
 pub use figures::ShardCounters;
+use learn::CONTROL;
 use segment::Segment;
 
 /// How a shard tracks flows.
@@ -726,25 +727,28 @@ impl Shard {
         if set.shows_early() {
             self.burst.hold(event, hook);
         }
-        if set.events[Hook::End as usize].contains(event.set()) {
-            self.queue((flow, slot), event);
-        }
+        self.queue((flow, slot), event);
     }
 
     /// Keeps an event for those who asked for it at the end of the burst, as they have by now.
-    #[inline(never)]
+    #[inline]
     fn queue(&mut self, (flow, slot): (u32, u8), event: Event) {
-        let asked = self.monitors.asking_at_end(self.table.hot(flow).set, event);
+        let id = self.table.hot(flow).set;
+        if self.monitors.set(id).events[Hook::End as usize].contains(event.set()) {
+            self.queue_asked((id, slot), event);
+        }
+    }
+
+    #[inline(never)]
+    fn queue_asked(&mut self, (id, slot): (u16, u8), event: Event) {
+        let asked = self.monitors.asking_at_end(id, event);
         self.burst.queue(slot, event, asked);
     }
 
     #[inline(never)]
     fn raise_to_some(&mut self, run: &mut Run<'_>, slot: u8, event: Event, hook: Hook) {
         let flow = self.burst.actives[usize::from(slot)].flow;
-        let set = self.monitors.set(self.table.hot(flow).set);
-        if set.events[Hook::End as usize].contains(event.set()) {
-            self.queue((flow, slot), event);
-        }
+        self.queue((flow, slot), event);
         self.show(run, slot, event, hook);
     }
 }
@@ -753,9 +757,7 @@ impl Shard {
 #[inline]
 fn begins_or_ends(packet: &Packet) -> bool {
     match packet.transport {
-        Transport::Tcp { flags, .. } => {
-            flags.intersects(TcpFlags::SYN.union(TcpFlags::FIN).union(TcpFlags::RST))
-        }
+        Transport::Tcp { flags, .. } => flags.intersects(CONTROL),
         Transport::Other => false,
     }
 }

@@ -96,9 +96,9 @@ pub struct Monitors {
     /// Slots that flows are being made to forget, and those closed since that began; a bit each.
     closing: u16,
     closed: u16,
-    /// Slots in the order in which their monitors were opened, and whether that is ascending.
+    /// Slots in the order in which their monitors were opened; the same as nibbles, where that is not ascending.
     order: ArrayVec<u8, MONITORS>,
-    in_order: bool,
+    reordered: Option<u64>,
     sets: Sets,
     pub(crate) users: UserEvents,
     /// Times no set was left for what was asked.
@@ -121,7 +121,7 @@ impl Monitors {
             closing: 0,
             closed: 0,
             order: ArrayVec::new(),
-            in_order: true,
+            reordered: None,
             sets: Sets::new(),
             users: UserEvents::new(shard),
             refused: 0,
@@ -157,7 +157,7 @@ impl Monitors {
         Chain {
             left: mask,
             backwards: sender == Some(Side::Server),
-            order: (!self.in_order).then(|| nibbles(&self.order)),
+            order: self.reordered,
         }
     }
 
@@ -202,7 +202,7 @@ impl Monitors {
     fn put_last(&mut self, slot: u8) {
         self.order.retain(|other| *other != slot);
         self.order.push(slot);
-        self.in_order = self.order.is_sorted();
+        self.reordered = (!self.order.is_sorted()).then(|| nibbles(&self.order));
     }
 
     /// Closes a monitor: no flow shows it anything from now on.
@@ -400,7 +400,6 @@ pub(crate) struct Chain {
 const _: () = assert!(MONITORS <= 16, "a nibble a monitor");
 
 /// Slots, a nibble each, the first in the lowest.
-#[cold]
 fn nibbles(slots: &[u8]) -> u64 {
     let all = slots.iter().rev();
     all.fold(0, |nibbles, slot| nibbles << 4 | u64::from(*slot))
@@ -427,12 +426,12 @@ impl Iterator for Chain {
 impl Chain {
     #[cold]
     fn next_of(&self, order: u64, backwards: bool) -> Option<u8> {
-        let slots = (0..16).map(|at| u8::try_from(order >> (4 * at) & 0xf).unwrap_or(0));
+        let mut slots = (0..16).map(|at| u8::try_from(order >> (4 * at) & 0xf).unwrap_or(0));
         let is_left = |slot: &u8| self.left & 1 << *slot != 0;
         if backwards {
-            slots.rev().find(is_left)
+            slots.rfind(is_left)
         } else {
-            slots.into_iter().find(is_left)
+            slots.find(is_left)
         }
     }
 }

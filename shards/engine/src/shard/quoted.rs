@@ -22,8 +22,8 @@ struct Returned {
 }
 
 impl Shard {
-    /// Translates packet `i` if it is an ICMP error about a translated or edited flow; whether that was all. The packet belongs to no
-    /// flow of its own then, and is no event of the one it is about.
+    /// Translates packet `i` if it is an ICMP error about a translated or edited flow; whether that was all. The packet belongs
+    /// to no flow of its own then, and is no event of the one it is about.
     #[cold]
     pub(super) fn take_error(&mut self, run: &mut Run<'_>, i: usize) -> bool {
         let packet = &run.packets[i];
@@ -62,7 +62,7 @@ impl Shard {
         };
         let special = self.specials.get(number)?;
         let hot = self.table.hot(number);
-        let original = Side::BOTH.map(|side| hot.key.source(hot.direction_of(side)));
+        let original = hot.ends();
         let (seen, asked) = match &special.translated {
             Some(translated) => (translated.seen, translated.asked),
             None if special.edited.is_some() => (original, Translation::default()),
@@ -83,9 +83,9 @@ impl Shard {
         {
             return None;
         }
-        let (known, hidden, hardware) = match to {
-            Side::Client => (original, seen, asked.to_client),
-            Side::Server => (seen, original, asked.to_server),
+        let (known, hidden) = match to {
+            Side::Client => (original, seen),
+            Side::Server => (seen, original),
         };
         let far = to.other() as usize;
         let source = (known[far].addr != hidden[far].addr).then_some(Endpoint {
@@ -105,7 +105,7 @@ impl Shard {
             quote,
             quoted: [known[to as usize], known[far]],
             source,
-            hardware,
+            hardware: asked.towards(to),
         };
         Some((number, returned))
     }

@@ -366,7 +366,7 @@ impl Shard {
             cold.troubles.swap(0, 1);
             cold.bounds = cold.bounds.rotate_left(4);
             self.burst.actives[usize::from(slot)].swap_sides();
-            if let Some(place) = self.specials.get(number).and_then(|special| special.edited) {
+            if let Some(place) = self.specials.edited(number) {
                 self.edited.swap_sides(place);
             }
             self.tracks.swap_sides(number);

@@ -8,6 +8,7 @@ use super::translate::Translated;
 use super::{Run, Shard};
 use crate::event::Side;
 use crate::flow::entry::Flags;
+use crate::flow::per_flow::PerFlow;
 
 /// What is special about a flow.
 #[derive(Clone, Debug, Default)]
@@ -35,8 +36,8 @@ impl Special {
 /// The special flows of a shard: at most as many as it has flows.
 #[derive(Debug)]
 pub(super) struct Specials {
-    /// Place in `list`, plus 1, by number of the flow; as long as the largest such number needs.
-    index: Vec<u32>,
+    /// Place in `list`, plus 1; 0 for flows that have none.
+    index: PerFlow<u32>,
     list: Vec<Special>,
     free: Vec<u32>,
 }
@@ -46,7 +47,7 @@ impl Specials {
     pub(super) fn new(flows_max: usize) -> Self {
         // Reserved, not touched.
         Self {
-            index: Vec::with_capacity(flows_max),
+            index: PerFlow::new(flows_max, 0),
             list: Vec::with_capacity(flows_max),
             free: Vec::new(),
         }
@@ -59,7 +60,7 @@ impl Specials {
     }
 
     fn place(&self, flow: u32) -> Option<usize> {
-        let place = self.index.get(flow as usize)?.checked_sub(1)?;
+        let place = self.index.of(flow)?.checked_sub(1)?;
         usize::try_from(place).ok()
     }
 
@@ -68,19 +69,21 @@ impl Specials {
         self.list.get(self.place(flow)?)
     }
 
+    /// Where what is kept for a flow stands, if its streams are edited.
+    pub(super) fn edited(&self, flow: u32) -> Option<u32> {
+        self.get(flow)?.edited
+    }
+
     /// What is special about a flow; made if need be.
     pub(super) fn make(&mut self, flow: u32) -> &mut Special {
         let place = match self.place(flow) {
             Some(place) => place,
             None => {
-                if self.index.len() <= flow as usize {
-                    self.index.resize(flow as usize + 1, 0);
-                }
                 let place = self.free.pop().unwrap_or_else(|| {
                     self.list.push(Special::default());
                     u32::try_from(self.list.len() - 1).unwrap_or(u32::MAX)
                 });
-                self.index[flow as usize] = place + 1;
+                *self.index.at(flow) = place + 1;
                 place as usize
             }
         };
@@ -89,7 +92,7 @@ impl Specials {
 
     /// The flow is like any other now.
     fn drop_of(&mut self, flow: u32) {
-        let Some(place) = self.index.get_mut(flow as usize) else {
+        let Some(place) = self.index.of_mut(flow) else {
             return;
         };
         if let Some(place) = core::mem::take(place).checked_sub(1) {
@@ -100,6 +103,12 @@ impl Specials {
 }
 
 impl Shard {
+    /// Whether something special is done with a flow.
+    #[inline]
+    pub(super) fn is_special(&self, number: u32) -> bool {
+        self.table.hot(number).flags.contains(Flags::SPECIAL)
+    }
+
     /// Changes what is special about a flow.
     pub(super) fn make_special(&mut self, flow: u32, change: impl FnOnce(&mut Special)) {
         let special = self.specials.make(flow);

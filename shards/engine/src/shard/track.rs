@@ -3,7 +3,7 @@
 //! Round trips are taken from the handshake of every connection. All else is kept only for flows of which a monitor asked
 //! for it ([`MonitorBuilder::track`](crate::actor::MonitorBuilder::track)), beside the flow table: other flows pay nothing.
 
-use alloc::vec::Vec;
+use crate::flow::per_flow::PerFlow;
 use core::time::Duration;
 use mosaic_port::Timestamp;
 
@@ -102,46 +102,35 @@ struct Track {
 /// What is known of flows of which a monitor asked for it, by flow number.
 #[derive(Debug)]
 pub(crate) struct Tracks {
-    tracks: Vec<Track>,
-    flows_max: usize,
+    tracks: PerFlow<Track>,
 }
 
 impl Tracks {
     /// Takes no memory before the first flow.
     pub(super) fn new(flows_max: usize) -> Self {
         Self {
-            tracks: Vec::new(),
-            flows_max,
+            tracks: PerFlow::new(flows_max, Track::default()),
         }
     }
 
-    /// Nothing is known of flow `number` yet. The first time, address space for every flow is reserved, so that nothing moves
-    /// later; memory is touched as far as numbers have been used.
+    /// Nothing is known of flow `number` yet.
     pub(super) fn begin(&mut self, number: u32) {
-        let index = number as usize;
-        if self.tracks.capacity() == 0 {
-            // Where even the address space is refused, the vector grows as it must.
-            let _ = self.tracks.try_reserve_exact(self.flows_max);
-        }
-        if index >= self.tracks.len() {
-            self.tracks.resize(index + 1, Track::default());
-        }
-        self.tracks[index] = Track::default();
+        *self.tracks.at(number) = Track::default();
     }
 
     /// What was the client's is the server's, and the other way round.
     pub(super) fn swap_sides(&mut self, number: u32) {
-        if let Some(track) = self.tracks.get_mut(number as usize) {
+        if let Some(track) = self.tracks.of_mut(number) {
             track.sides.swap(0, 1);
         }
     }
 
     fn side(&self, number: u32, side: Side) -> Option<&TrackedSide> {
-        Some(&self.tracks.get(number as usize)?.sides[side as usize])
+        Some(&self.tracks.of(number)?.sides[side as usize])
     }
 
     fn sample(&mut self, number: u32, side: Side, sample: Duration) {
-        if let Some(track) = self.tracks.get_mut(number as usize) {
+        if let Some(track) = self.tracks.of_mut(number) {
             let known = &mut track.sides[side as usize].round_trip;
             *known = Some(known.map_or(RoundTrip::first(sample), |known| known.then(sample)));
         }
@@ -206,7 +195,7 @@ impl Shard {
         let scale = hot.scale(side);
         let other = side.other();
         let known = hot.has(Flags::ACKED, other).then(|| hot.half(other).acked);
-        let Some(track) = self.tracks.tracks.get_mut(number as usize) else {
+        let Some(track) = self.tracks.tracks.of_mut(number) else {
             return;
         };
         track.sides[side as usize].last = Some(last_packet(packet, bytes, scale));

@@ -8,8 +8,7 @@ use super::edit::set_endpoint;
 use super::special::Special;
 use super::{Run, Shard};
 use crate::actor::ShardContext;
-use crate::event::{EndReason, Hook, Side};
-use crate::flow::entry::Flags;
+use crate::event::{Hook, Side};
 use crate::flow::{Direction, Endpoint, FlowKey, Proto, rss};
 use crate::wire::{Buffer, Packet, Sums};
 use mosaic_port::LinkType;
@@ -21,6 +20,16 @@ pub struct Hardware {
     pub source: Option<[u8; 6]>,
     /// Of the receiver.
     pub destination: Option<[u8; 6]>,
+}
+
+impl Hardware {
+    /// What stands where in an Ethernet header.
+    pub(super) fn fields(self) -> impl Iterator<Item = (usize, [u8; 6])> {
+        let fields = [(0, self.destination), (6, self.source)];
+        fields
+            .into_iter()
+            .filter_map(|(at, address)| Some((at, address?)))
+    }
 }
 
 /// What becomes of the addresses of a flow: see [`FlowContext::translate`].
@@ -35,6 +44,16 @@ pub struct Translation {
     pub to_server: Hardware,
     /// Hardware addresses on the way to the client, where frames begin with Ethernet.
     pub to_client: Hardware,
+}
+
+impl Translation {
+    /// Hardware addresses on the way to `side`.
+    pub(super) fn towards(&self, side: Side) -> Hardware {
+        match side {
+            Side::Client => self.to_client,
+            Side::Server => self.to_server,
+        }
+    }
 }
 
 /// Why a flow is not translated.
@@ -166,7 +185,7 @@ impl FlowContext<'_> {
         let special = self.world.specials.get(self.active.flow);
         match special.and_then(|special| special.translated.as_ref()) {
             Some(translated) if side == Side::Server => translated.seen,
-            _ => Side::BOTH.map(|side| self.endpoint(side)),
+            _ => self.hot.ends(),
         }
     }
 }
@@ -247,12 +266,7 @@ impl Shard {
             ..packet
         };
         if self.is_over_for(number, &packet) {
-            let reason = if self.has_expired(number, packet.clock) {
-                EndReason::Timeout
-            } else {
-                EndReason::Reopened
-            };
-            self.remove(run, number, reason);
+            self.remove_before(run, number, &packet);
             return None;
         }
         run.changes.override_packet(i, packet).then_some(number)
@@ -270,12 +284,12 @@ impl Shard {
             return;
         };
         let sender = self.table.hot(number).side_of(run.packet(i).direction);
-        let key = &self.table.hot(number).key;
-        let original = Side::BOTH.map(|side| key.source(self.table.hot(number).direction_of(side)));
-        let (ends, hardware) = match sender {
-            Side::Client => (translated.seen, translated.asked.to_server),
-            Side::Server => ([original[1], original[0]], translated.asked.to_client),
+        let [client, server] = self.table.hot(number).ends();
+        let ends = match sender {
+            Side::Client => translated.seen,
+            Side::Server => [server, client],
         };
+        let hardware = translated.asked.towards(sender.other());
         let is_done = rewrite(
             &mut run.changes,
             (run.packets, run.bytes),
@@ -303,9 +317,7 @@ impl Shard {
         let Some(translated) = special.and_then(|special| special.translated.as_ref()) else {
             return;
         };
-        let hot = self.table.hot(number);
-        let original = Side::BOTH.map(|side| hot.key.source(hot.direction_of(side)));
-        let views = [original, translated.seen];
+        let views = [self.table.hot(number).ends(), translated.seen];
         let template = *run.packet(i);
         let mut lost = 0;
         for n in (first..run.changes.injected_frames()).rev() {
@@ -320,11 +332,11 @@ impl Shard {
                 views[to as usize][to.other() as usize],
                 views[to as usize][to as usize],
             ];
-            let hardware = match to {
+            let hardware = if back {
                 // What came from there has the addresses of that side.
-                _ if back => Hardware::default(),
-                Side::Server => translated.asked.to_server,
-                Side::Client => translated.asked.to_client,
+                Hardware::default()
+            } else {
+                translated.asked.towards(to)
             };
             if set_ends(&made, bytes, ends, hardware).is_none() {
                 run.changes.take_back(n);
@@ -343,11 +355,6 @@ impl Shard {
         if let Some(key) = alias {
             self.aliases.remove(&key, self.table.hash(&key));
         }
-    }
-
-    /// Whether a flow is translated: then it is known who opened it.
-    pub(super) fn is_special(&self, number: u32) -> bool {
-        self.table.hot(number).flags.contains(Flags::SPECIAL)
     }
 }
 
@@ -430,9 +437,7 @@ pub(super) fn set_hardware(link: LinkType, bytes: &mut [u8], sums: &Sums, hardwa
     if link != LinkType::ETHERNET {
         return;
     }
-    for (at, address) in [(0, hardware.destination), (6, hardware.source)] {
-        if let Some(address) = address {
-            sums.write(bytes, at, &address);
-        }
+    for (at, address) in hardware.fields() {
+        sums.write(bytes, at, &address);
     }
 }

@@ -10,6 +10,7 @@ use arrayvec::ArrayVec;
 use super::inject::{LINK_MAX, link_header};
 use super::{Run, Shard};
 use crate::event::Side;
+use crate::flow::per_flow::PerFlow;
 use crate::limits;
 use mosaic_port::LinkType;
 
@@ -41,8 +42,7 @@ pub(crate) struct Ways {
     free: Vec<u16>,
     numbers: BTreeMap<Way, u16>,
     /// Those of the packets of each side.
-    of_flow: Vec<[u16; 2]>,
-    flows_max: usize,
+    of_flow: PerFlow<[u16; 2]>,
 }
 
 impl Ways {
@@ -52,33 +52,24 @@ impl Ways {
             known: Vec::new(),
             free: Vec::new(),
             numbers: BTreeMap::new(),
-            of_flow: Vec::new(),
-            flows_max,
+            of_flow: PerFlow::new(flows_max, [UNASKED; 2]),
         }
     }
 
     /// Whether no flow has ever been asked about.
     #[inline]
     pub(super) fn are_unused(&self) -> bool {
-        self.of_flow.is_empty()
+        self.of_flow.is_unused()
     }
 
     /// Ways of flow `flow` are to be remembered from now on.
     pub(super) fn begin(&mut self, flow: u32) {
-        let index = flow as usize;
-        if self.of_flow.capacity() == 0 {
-            // Address space, so that nothing moves later; where that is refused, the vector grows as it must.
-            let _ = self.of_flow.try_reserve_exact(self.flows_max);
-        }
-        if index >= self.of_flow.len() {
-            self.of_flow.resize(index + 1, [UNASKED; 2]);
-        }
-        self.of_flow[index] = [UNKNOWN; 2];
+        *self.of_flow.at(flow) = [UNKNOWN; 2];
     }
 
     /// The flow is gone.
     pub(super) fn forget(&mut self, flow: u32) {
-        if let Some(ways) = self.of_flow.get_mut(flow as usize) {
+        if let Some(ways) = self.of_flow.of_mut(flow) {
             for number in core::mem::replace(ways, [UNASKED; 2]) {
                 self.give(number);
             }
@@ -87,19 +78,19 @@ impl Ways {
 
     /// What was the client's is the server's, and the other way round.
     pub(super) fn swap_sides(&mut self, flow: u32) {
-        if let Some(ways) = self.of_flow.get_mut(flow as usize) {
+        if let Some(ways) = self.of_flow.of_mut(flow) {
             ways.swap(0, 1);
         }
     }
 
     /// What stood around the last packets of `side`.
     pub(super) fn of(&self, flow: u32, side: Side) -> Option<&Way> {
-        let number = self.of_flow.get(flow as usize)?[side as usize];
+        let number = self.of_flow.of(flow)?[side as usize];
         self.known.get(usize::from(number)).map(|(way, _)| way)
     }
 
     fn is_asked(&self, flow: u32) -> bool {
-        let ways = self.of_flow.get(flow as usize);
+        let ways = self.of_flow.of(flow);
         ways.is_some_and(|ways| ways[0] != UNASKED)
     }
 
@@ -109,7 +100,7 @@ impl Ways {
             return true;
         }
         let number = self.take(way);
-        let place = &mut self.of_flow[flow as usize][side as usize];
+        let place = &mut self.of_flow.at(flow)[side as usize];
         let old = core::mem::replace(place, number.unwrap_or(UNKNOWN));
         self.give(old);
         number.is_some()

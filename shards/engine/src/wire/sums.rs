@@ -7,7 +7,7 @@ use super::packet::Packet;
 use super::view::View;
 use super::walk::{Layers, Next, Walk};
 use super::{Buffer, LAYERS_MAX, Quote};
-use crate::flow::Proto;
+use crate::flow::{FlowKey, Proto};
 
 /// Those of the innermost packet, and of one that it quotes.
 const OWN: usize = 4;
@@ -58,38 +58,16 @@ impl Sums {
     pub(crate) fn with_quote(packet: &Packet, quote: &Quote, bytes: &[u8]) -> Option<Self> {
         let mut sums = Self::of(packet, bytes)?;
         let (ip, transport, end) = (quote.ip_at, quote.transport_at, quote.end);
-        let is_v6 = quote.key.is_v6();
-        let addresses = if is_v6 {
-            (ip + 8, ip + 40)
-        } else {
-            (ip + 12, ip + 20)
-        };
-        let (at, addresses, never_zero) = match quote.key.proto() {
-            Proto::TCP => (16, addresses, false),
-            Proto::UDP => (6, addresses, true),
-            Proto::ICMP => (2, (0, 0), false),
-            Proto::ICMPV6 => (2, addresses, false),
-            _ => (usize::MAX, (0, 0), false),
-        };
-        let field = transport.saturating_add(at);
-        let is_quoted = field < end && end - field >= 2;
-        if is_quoted && !(never_zero && bytes.get(field..field + 2) == Some(&[0, 0])) {
-            let sum = Sum {
-                field,
-                covers: (transport, end),
-                addresses,
-                never_zero,
-            };
+        if let Some(sum) = Sum::of_transport(&quote.key, ip, (transport, end))
+            && sum.field + 2 <= end
+            && !sum.is_unsent(bytes)
+        {
             sums.sums.try_insert(0, sum).ok()?;
         }
-        if !is_v6 {
-            let sum = Sum {
-                field: ip + 10,
-                covers: (ip, transport),
-                addresses: (0, 0),
-                never_zero: false,
-            };
-            sums.sums.try_insert(0, sum).ok()?;
+        if !quote.key.is_v6() {
+            sums.sums
+                .try_insert(0, Sum::of_header((ip, transport)))
+                .ok()?;
         }
         Some(sums)
     }
@@ -97,43 +75,14 @@ impl Sums {
     fn add_ip(&mut self, packet: &Packet, bytes: &[u8]) {
         let (ip, transport) = (packet.ip_at as usize, packet.transport_at as usize);
         let end = packet.payload_at as usize + packet.payload_len as usize;
-        let is_v6 = packet.key.is_v6();
-        let addresses = if is_v6 {
-            (ip + 8, ip + 40)
-        } else {
-            (ip + 12, ip + 20)
-        };
-        if !is_v6 {
+        if !packet.key.is_v6() {
             let len = usize::from(bytes.get(ip).map_or(0, |first| first & 0xf)) * 4;
-            self.sums.push(Sum {
-                field: ip + 10,
-                covers: (ip, ip + len),
-                addresses: (0, 0),
-                never_zero: false,
-            });
+            self.sums.push(Sum::of_header((ip, ip + len)));
         }
-        let (at, addresses, never_zero) = match packet.key.proto() {
-            Proto::TCP => (16, addresses, false),
-            Proto::UDP => (6, addresses, true),
-            Proto::ICMP => (2, (0, 0), false),
-            Proto::ICMPV6 => (2, addresses, false),
-            // SCTP has a CRC, DCCP and UDP-Lite checksums over a part.
-            Proto::SCTP | Proto(33 | 136) => {
-                self.is_sealed = true;
-                return;
-            }
-            _ => return,
-        };
-        let field = transport + at;
-        let is_unsent = never_zero && bytes.get(field..field + 2) == Some(&[0, 0]);
-        if !is_unsent {
-            self.sums.push(Sum {
-                field,
-                covers: (transport, end),
-                addresses,
-                never_zero,
-            });
-        }
+        let sum = Sum::of_transport(&packet.key, ip, (transport, end));
+        self.sums.extend(sum.filter(|sum| !sum.is_unsent(bytes)));
+        // SCTP has a CRC, DCCP and UDP-Lite checksums over a part.
+        self.is_sealed = matches!(packet.key.proto(), Proto::SCTP | Proto(33 | 136));
     }
 
     /// What the tunnels around the packet have summed.
@@ -204,6 +153,44 @@ impl Sums {
 }
 
 impl Sum {
+    /// That of an IPv4 header.
+    fn of_header(covers: Range) -> Self {
+        Self {
+            field: covers.0 + 10,
+            covers,
+            addresses: (0, 0),
+            never_zero: false,
+        }
+    }
+
+    /// That of a transport header and its payload, `covers`, in the IP packet at `ip`. `None` where the protocol has none
+    /// that can follow.
+    fn of_transport(key: &FlowKey, ip: usize, covers: Range) -> Option<Self> {
+        let pseudo = if key.is_v6() {
+            (ip + 8, ip + 40)
+        } else {
+            (ip + 12, ip + 20)
+        };
+        let (at, addresses, never_zero) = match key.proto() {
+            Proto::TCP => (16, pseudo, false),
+            Proto::UDP => (6, pseudo, true),
+            Proto::ICMP => (2, (0, 0), false),
+            Proto::ICMPV6 => (2, pseudo, false),
+            _ => return None,
+        };
+        Some(Self {
+            field: covers.0 + at,
+            covers,
+            addresses,
+            never_zero,
+        })
+    }
+
+    /// Whether the sender has left it out.
+    fn is_unsent(&self, bytes: &[u8]) -> bool {
+        self.never_zero && bytes.get(self.field..self.field + 2) == Some(&[0, 0])
+    }
+
     /// What `bytes`, if they stand at `at`, add.
     fn part(&self, at: usize, bytes: &[u8]) -> u16 {
         let (from, to) = self.covers;

@@ -163,7 +163,7 @@ impl Shard {
     /// should it not, it has what was sent on.
     #[cold]
     pub(in crate::shard) fn decide(&mut self, run: &mut Run<'_>, i: usize, number: u32) {
-        let Some((editing, place)) = run.editing.take().zip(self.edited_place(number)) else {
+        let Some((editing, place)) = run.editing.take().zip(self.specials.edited(number)) else {
             return;
         };
         let direction = run.packet(i).direction;
@@ -179,11 +179,6 @@ impl Shard {
             run.dropped |= 1 << i;
             run.unseen |= 1 << i;
         }
-    }
-
-    /// Where what is kept of an edited flow stands.
-    pub(in crate::shard) fn edited_place(&self, number: u32) -> Option<u32> {
-        self.specials.get(number)?.edited
     }
 }
 

@@ -43,7 +43,8 @@ fn ip_length(packet: &Packet, bytes: &[u8]) -> u16 {
 }
 
 /// Writes the packet that `from` has the headers of, with a payload of another length that `fill` writes. `into` has room for
-/// headers and payload, and no more. The checksum is right if the old one was, or was unfinished; where it was wrong, it stays wrong by as much.
+/// headers and payload, and no more. The checksum is right if the old one was, or was unfinished; where it was wrong, it stays
+/// wrong by as much.
 pub(in crate::shard) fn resize(
     packet: &Packet,
     from: &[u8],
@@ -56,9 +57,10 @@ pub(in crate::shard) fn resize(
         packet.payload_at as usize,
     );
     let end = (payload + packet.payload_len as usize).min(from.len());
-    let total = match packet.unfinished {
-        true => 0xffff,
-        false => tcp_sum(packet, &from[ip..end]),
+    let total = if packet.unfinished {
+        0xffff
+    } else {
+        tcp_sum(packet, &from[ip..end])
     };
     let (head, body) = into.split_at_mut(payload);
     head.copy_from_slice(&from[..payload]);

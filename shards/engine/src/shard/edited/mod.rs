@@ -14,14 +14,15 @@ mod leave;
 use alloc::vec::Vec;
 
 use super::changes::Route;
+use super::learn::options_of;
 use super::segment::Segment;
 use super::{Run, Shard};
 use crate::event::Side;
 use crate::flow::entry::Flags;
 use crate::limits;
 use crate::stream::Blocks;
+use crate::tcp::Seq;
 use crate::tcp::rewrite::{Part, RewrittenStream};
-use crate::tcp::{Options, Seq};
 use crate::wire::{Sums, TcpFlags, Transport, finish_copy};
 pub(super) use api::{EDITED_AT, Editing};
 use held::{Held, Keeping, Waiting};
@@ -215,7 +216,7 @@ impl Shard {
     /// Says whether segments of `side` wait from now on.
     pub(super) fn set_ordered(&mut self, slot: u8, side: Side, on: bool) {
         let flow = self.burst.actives[usize::from(slot)].flow;
-        if let Some(place) = self.edited_place(flow) {
+        if let Some(place) = self.specials.edited(flow) {
             self.edited_side(place, side).unordered = !on;
         }
     }
@@ -285,7 +286,7 @@ impl Shard {
             }
         }
         if syn {
-            let options = Options::parse(options_of(packet, run.changes.bytes(run.bytes, i)));
+            let options = options_of(packet, run.changes.bytes(run.bytes, i));
             edited.mss = options.mss;
             edited.scale = options.window_scale;
             edited.sack = options.sack_permitted;
@@ -444,7 +445,7 @@ impl Shard {
 
     /// The flow ends: what still waits is shown, in order, over the holes. None of it goes on.
     pub(super) fn release_all(&mut self, run: &mut Run<'_>, number: u32) {
-        let Some(place) = self.specials.get(number).and_then(|special| special.edited) else {
+        let Some(place) = self.specials.edited(number) else {
             return;
         };
         if run.changes.inline {
@@ -679,13 +680,6 @@ fn fill(into: &mut [u8], original: &[u8], parts: crate::tcp::rewrite::Parts<'_>,
         into[at..end].copy_from_slice(&bytes[..end - at]);
         at = end;
     }
-}
-
-/// The option bytes of a TCP packet.
-fn options_of<'b>(packet: &crate::wire::Packet, bytes: &'b [u8]) -> &'b [u8] {
-    let start = packet.transport_at as usize + frames::TCP_HEADER;
-    let end = (packet.payload_at as usize).min(bytes.len());
-    bytes.get(start..end).unwrap_or(&[])
 }
 
 /// With packet `i`, behind it.
