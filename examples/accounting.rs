@@ -21,13 +21,12 @@
 use std::collections::HashMap;
 use std::error::Error;
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use clap::Parser;
 use ipnet::IpNet;
-use mosaic::config::Plan;
+use mosaic::config::Source;
 use mosaic::control::Reminder;
 use mosaic::prelude::*;
 use serde::Serialize;
@@ -35,15 +34,8 @@ use serde::Serialize;
 /// Bytes by subscriber, without retransmissions
 #[derive(Debug, Parser)]
 struct Args {
-    /// Captures; tests/captures/lossy.pcap without one
-    #[arg(
-        hide_default_value = true,
-        default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/captures/lossy.pcap")
-    )]
-    captures: Vec<PathBuf>,
-    /// Live ports, from a configuration file of `mosaic run`
-    #[arg(long, value_name = "FILE", conflicts_with = "captures")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    source: Source,
     /// Networks in which subscribers are
     #[arg(long, value_name = "NET", value_delimiter = ',')]
     subscribers: Vec<IpNet>,
@@ -64,12 +56,15 @@ struct Args {
     json: bool,
 }
 
+/// What is read where the command line names nothing.
+const CAPTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/captures/lossy.pcap");
+
 /// Subscribers in the table; what further ones use is counted together.
 const SUBSCRIBERS_MAX: usize = 1 << 20;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
-    let plan = Plan::file_or_captures(args.config.as_deref(), args.captures)?;
+    let plan = args.source.plan_or([CAPTURE])?;
     let whose = Whose {
         networks: args.subscribers,
         prefix4: args.prefix4,

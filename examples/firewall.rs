@@ -44,22 +44,15 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use clap::Parser;
 use ipnet::IpNet;
-use mosaic::config::Plan;
+use mosaic::config::Source;
 use mosaic::control::{Reminder, Watched};
 use mosaic::prelude::*;
 
 /// Rules for connections, read again when they change
 #[derive(Debug, Parser)]
 struct Args {
-    /// Captures; one of this repository without one
-    #[arg(
-        hide_default_value = true,
-        default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/captures/http.pcap")
-    )]
-    captures: Vec<PathBuf>,
-    /// Live ports, from a configuration file of `mosaic run`
-    #[arg(long, value_name = "FILE", conflicts_with = "captures")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    source: Source,
     /// Rules; some for the capture of this repository without it
     #[arg(long, value_name = "FILE")]
     rules: Option<PathBuf>,
@@ -68,6 +61,8 @@ struct Args {
     every: Option<u64>,
 }
 
+/// What is read where the command line names nothing.
+const CAPTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/captures/http.pcap");
 const RULES: &str = "\
 ACCEPT udp any             any dport:53
 ACCEPT tcp 192.0.2.0/24    any dport:80
@@ -82,7 +77,7 @@ const TELL_EVERY: Duration = Duration::from_millis(200);
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
-    let plan = Plan::file_or_captures(args.config.as_deref(), args.captures)?;
+    let plan = args.source.plan_or([CAPTURE])?;
     let mut rules = Rulebook::open(args.rules)?;
     let (ledgers, received) = channel();
     let mut table = Table {

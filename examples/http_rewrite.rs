@@ -19,29 +19,18 @@
 
 use std::collections::VecDeque;
 use std::error::Error;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::Parser;
-use mosaic::config::Plan;
+use mosaic::config::Source;
 use mosaic::prelude::*;
 
 /// Sets headers of HTTP/1 messages
 #[derive(Debug, Parser)]
 struct Args {
-    /// Captures; some of this repository without one
-    #[arg(
-        hide_default_value = true,
-        default_values = [
-            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/captures/http.pcap"),
-            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/captures/lossy.pcap"),
-        ]
-    )]
-    captures: Vec<PathBuf>,
-    /// Live ports, from a configuration file of `mosaic run`
-    #[arg(long, value_name = "FILE", conflicts_with = "captures")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    source: Source,
     /// A header of requests
     #[arg(long, value_name = "NAME:VALUE", value_parser = header)]
     request: Vec<Header>,
@@ -98,13 +87,15 @@ struct Counts {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
-    let plan = Plan::file_or_captures(args.config.as_deref(), args.captures)?;
+    let here = env!("CARGO_MANIFEST_DIR");
+    let captures = ["http", "lossy"].map(|name| format!("{here}/tests/captures/{name}.pcap"));
+    let plan = args.source.plan_or(captures)?;
     let mut wanted = [args.request, args.response];
     if wanted.iter().all(Vec::is_empty) {
         wanted[1].push(header("Server: mosaic")?);
     }
     let (wanted, counts) = (Arc::new(wanted), Arc::new(Counts::default()));
-    let (of_shards, prints) = (Arc::clone(&counts), args.config.is_none());
+    let (of_shards, prints) = (Arc::clone(&counts), args.source.config.is_none());
     let report = Runtime::builder()
         .plan(plan)
         .actor("http-rewrite", move |_shard| Rewriter {

@@ -43,7 +43,7 @@ use aho_corasick::automaton::{Automaton, StateID};
 use aho_corasick::nfa::contiguous::NFA;
 use aho_corasick::{Anchored, MatchKind};
 use clap::Parser;
-use mosaic::config::Plan;
+use mosaic::config::Source;
 use mosaic::prelude::*;
 use mosaic::records::community_id::CommunityId;
 use serde::Deserialize;
@@ -52,20 +52,8 @@ use serde_json::{Value, json};
 /// Patterns in streams and datagrams; alerts in EVE JSON
 #[derive(Debug, Parser)]
 struct Args {
-    /// Captures; some of tests/captures without one
-    #[arg(
-        hide_default_value = true,
-        default_values = [
-            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/captures/http.pcap"),
-            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/captures/lossy.pcap"),
-            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/captures/tls.pcap"),
-            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/captures/dns.pcap"),
-        ]
-    )]
-    captures: Vec<PathBuf>,
-    /// Live ports, from a configuration file of `mosaic run`
-    #[arg(long, value_name = "FILE", conflicts_with = "captures")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    source: Source,
     /// Rules; some for the captures of this repository without it
     #[arg(long, value_name = "FILE")]
     rules: Option<PathBuf>,
@@ -112,8 +100,11 @@ const ALERTS_WAITING: usize = 1 << 14;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
-    let mut plan = Plan::file_or_captures(args.config.as_deref(), args.captures)?;
-    if args.config.is_none() {
+    let here = env!("CARGO_MANIFEST_DIR");
+    let captures =
+        ["http", "lossy", "tls", "dns"].map(|name| format!("{here}/tests/captures/{name}.pcap"));
+    let mut plan = args.source.plan_or(captures)?;
+    if args.source.config.is_none() {
         plan.shards = args.shards;
     }
     let rules = Arc::new(match &args.rules {

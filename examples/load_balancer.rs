@@ -37,7 +37,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use clap::Parser;
-use mosaic::config::Plan;
+use mosaic::config::Source;
 use mosaic::control::{Reminder, Watched};
 use mosaic::prelude::*;
 use siphasher::sip::SipHasher13;
@@ -45,15 +45,8 @@ use siphasher::sip::SipHasher13;
 /// Connections to one address, spread over many servers
 #[derive(Debug, Parser)]
 struct Args {
-    /// Captures; one of this repository without one
-    #[arg(
-        hide_default_value = true,
-        default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/captures/http.pcap")
-    )]
-    captures: Vec<PathBuf>,
-    /// Live ports, from a configuration file of `mosaic run`
-    #[arg(long, value_name = "FILE", conflicts_with = "captures")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    source: Source,
     /// What clients connect to; several separated by commas
     #[arg(
         long,
@@ -70,6 +63,8 @@ struct Args {
     every: Option<u64>,
 }
 
+/// What is read where the command line names nothing.
+const CAPTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/captures/http.pcap");
 const BACKENDS: &str = "192.0.2.11:80\n192.0.2.12:80\n192.0.2.13:80\n";
 
 /// How often shards tell what they have counted.
@@ -77,7 +72,7 @@ const TELL_EVERY: Duration = Duration::from_millis(200);
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
-    let plan = Plan::file_or_captures(args.config.as_deref(), args.captures)?;
+    let plan = args.source.plan_or([CAPTURE])?;
     let mut directory = Directory::open(args.backends)?;
     let (ledgers, received) = channel();
     let mut table = Table {

@@ -24,28 +24,20 @@
 use std::collections::VecDeque;
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use clap::Parser;
 use ipnet::Ipv4Net;
-use mosaic::config::Plan;
+use mosaic::config::Source;
 use mosaic::control::{Reminder, Ticks};
 use mosaic::prelude::*;
 
 /// Private addresses behind a few public ones
 #[derive(Debug, Parser)]
 struct Args {
-    /// Captures; one of this repository without one
-    #[arg(
-        hide_default_value = true,
-        default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/captures/http.pcap")
-    )]
-    captures: Vec<PathBuf>,
-    /// Live ports, from a configuration file of `mosaic run`
-    #[arg(long, value_name = "FILE", conflicts_with = "captures")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    source: Source,
     /// Networks whose addresses are private
     #[arg(
         long,
@@ -70,6 +62,9 @@ struct Args {
     every: Option<u64>,
 }
 
+/// What is read where the command line names nothing.
+const CAPTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/captures/http.pcap");
+
 fn ports(text: &str) -> Result<(u16, u16), String> {
     let parsed = text
         .split_once('-')
@@ -83,7 +78,7 @@ const TELL_EVERY: Duration = Duration::from_millis(200);
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
-    let plan = Plan::file_or_captures(args.config.as_deref(), args.captures)?;
+    let plan = args.source.plan_or([CAPTURE])?;
     let (tallies, received) = channel();
     let mut figures = Figures {
         tally: Tally::default(),

@@ -15,27 +15,19 @@
 #![expect(clippy::print_stdout, reason = "an example prints what it found")]
 
 use std::error::Error;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use clap::Parser;
-use mosaic::config::Plan;
+use mosaic::config::Source;
 use mosaic::prelude::*;
 
 /// Answers, resets and leads connections
 #[derive(Debug, Parser)]
 struct Args {
-    /// Captures; one of this repository without one
-    #[arg(
-        hide_default_value = true,
-        default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/captures/http.pcap")
-    )]
-    captures: Vec<PathBuf>,
-    /// Live ports, from a configuration file of `mosaic run`
-    #[arg(long, value_name = "FILE", conflicts_with = "captures")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    source: Source,
     /// Answers requests for paths that begin so
     #[arg(long, value_name = "PATH", default_value = "/")]
     answer: Vec<String>,
@@ -49,6 +41,9 @@ struct Args {
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     idle: Option<u64>,
 }
+
+/// What is read where the command line names nothing.
+const CAPTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/captures/http.pcap");
 
 fn two_ports(text: &str) -> Result<(u16, u16), String> {
     let ports = text.split_once('=').ok_or("two ports, as in 82=80")?;
@@ -209,7 +204,7 @@ fn count(done: &AtomicU64, refused: &AtomicU64, is_done: bool) {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
-    let plan = Plan::file_or_captures(args.config.as_deref(), args.captures)?;
+    let plan = args.source.plan_or([CAPTURE])?;
     let counts = Arc::<Counts>::default();
     let rules = Arc::new(Rules {
         answer: args.answer,

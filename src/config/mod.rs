@@ -85,6 +85,7 @@
 mod file;
 mod live;
 mod plan;
+mod source;
 mod wires;
 pub mod words;
 
@@ -95,3 +96,4 @@ pub use live::{
 };
 pub(crate) use plan::check;
 pub use plan::{Plan, RangeError, ranges};
+pub use source::Source;

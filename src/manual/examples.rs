@@ -25,7 +25,7 @@
 //!
 //! A program that only runs its actors calls [`run`](crate::Builder::run). One that does something meanwhile, as printing a
 //! table, calls [`attend`](crate::Builder::attend), which also serves the metrics that its configuration asks for.
-//! [`Plan::file_or_captures`](crate::config::Plan::file_or_captures) is what stands behind `--config`,
+//! [`Source`](crate::config::Source) is what stands behind names of captures and `--config`,
 //! [`Reminder`](crate::control::Reminder) what stands behind `--every` and SIGUSR1, [`Watched`](crate::control::Watched) what
 //! reads rules again when they change.
 //!

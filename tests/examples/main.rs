@@ -13,6 +13,8 @@ mod ids;
 mod load_balancer;
 mod nat;
 mod portal;
+#[path = "../wires/printed.rs"]
+mod printed;
 mod synthetic;
 mod viewers;
 

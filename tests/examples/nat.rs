@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 
 use mosaic::prelude::Endpoint;
 
+use crate::printed::figure;
 use crate::{capture, refused, run};
 
 #[expect(dead_code, reason = "of the program, only this is asked here")]
@@ -43,17 +44,6 @@ fn ports_are_dealt_out_to_shards() {
             );
         }
     }
-}
-
-/// A number that the program prints behind a word.
-fn figure(printed: &str, word: &str) -> u64 {
-    let row = printed.lines().find(|row| row.starts_with(word)).unwrap();
-    row[word.len()..]
-        .split_whitespace()
-        .next()
-        .unwrap()
-        .parse()
-        .unwrap()
 }
 
 #[test]

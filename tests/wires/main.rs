@@ -35,6 +35,7 @@ mod namespace;
 mod nat;
 mod overload;
 mod portal;
+mod printed;
 mod rewrite;
 mod rules;
 mod soak;

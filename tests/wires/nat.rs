@@ -8,6 +8,7 @@ use crate::lab::{A4, B4, B6, Device, Lab};
 use crate::load::{Web, iperf, iperf_server, ping};
 use crate::mosaic::Mosaic;
 use crate::namespace::{Namespace, eventually};
+use crate::printed::figure;
 
 const PUBLIC: &str = "203.0.113.1";
 
@@ -24,17 +25,6 @@ fn hide(lab: &Lab) {
 fn start<'a>(lab: &'a Lab, device: Device, arguments: &[&str], config: &str) -> Mosaic<'a> {
     let begin = ["--inside", "192.0.2.1/32", "--address", PUBLIC];
     Mosaic::example_with(lab, device, "nat", &[&begin, arguments].concat(), config)
-}
-
-/// A number that the program prints behind a word.
-fn figure(printed: &str, word: &str) -> u64 {
-    let row = printed.lines().rfind(|row| row.starts_with(word)).unwrap();
-    row[word.len()..]
-        .split_whitespace()
-        .next()
-        .unwrap()
-        .parse()
-        .unwrap()
 }
 
 /// Whom nginx has seen: each connection with an address and a port.
