@@ -99,9 +99,10 @@
 //! otherwise the shard does; never both. `mosaic doctor` and the start of `mosaic run` say who, and
 //! `mosaic_offloaded_checksums_total` and `mosaic_finished_checksums_total` how often. Software also takes packets in
 //! tunnels, with IPv6 extension headers, or with bytes behind them, and what actors change: there only the difference
-//! is added (RFC 1624). With some cards a driver that may be asked to finish checksums has a slower way to send; for a wire between
-//! cards, on which nothing comes unfinished, `checksum_offload = "off"` avoids it. Actors and raw monitors see the checksum
-//! as it came where a device is to finish it.
+//! is added (RFC 1624). One complete checksum of 65,536 is the sum of the pseudo-header by chance and passes for unfinished:
+//! finishing it does not change it, and software does not count it. With some cards a driver that may be asked to finish
+//! checksums has a slower way to send; for a wire between cards, on which nothing comes unfinished, `checksum_offload = "off"`
+//! avoids it. Actors and raw monitors see the checksum as it came where a device is to finish it.
 //!
 //! # Keys
 //!

@@ -63,9 +63,10 @@ pub struct WireCounters {
     pub dropped_exit: u64,
     /// Frames for which the device had no room.
     pub dropped_no_room: u64,
-    /// Frames that came with an unfinished checksum, which was left to the device that they leave through.
+    /// Frames that came with an unfinished checksum, which was left to the device that they leave through. Complete ones that
+    /// look unfinished by chance are among them: the device is asked before anybody adds them up.
     pub checksums_offloaded: u64,
-    /// Frames that came with an unfinished checksum, which was finished in software.
+    /// Frames that came with an unfinished checksum, which was finished in software: another one stands there since.
     pub checksums_finished: u64,
 }
 
@@ -240,9 +241,9 @@ impl WireCounters {
             if headers.is_some_and(|headers| batch.offload_checksum(frame, headers)) {
                 self.checksums_offloaded += 1;
             } else if let Some(bytes) = batch.bytes_mut(frame) {
-                finish_checksum(packet, bytes);
+                // One that was complete, and looked otherwise by chance, stays what it was.
+                self.checksums_finished += u64::from(finish_checksum(packet, bytes));
                 packet.unfinished = false;
-                self.checksums_finished += 1;
             }
         }
     }
@@ -404,6 +405,25 @@ mod tests {
             assert_eq!(fold(words(datagram) + pseudo), 0xffff);
         }
         assert_eq!(asked.frames[2..], software.frames[2..]);
+    }
+
+    #[test]
+    fn a_complete_checksum_that_looks_unfinished_by_chance_is_not_finished() {
+        let inner = datagram();
+        let pseudo = words(&inner[12..20]) + 17 + 13;
+        let mut complete = inner.clone();
+        complete[28..30].fill(0);
+        let lacks = !fold(words(&complete[20..]) + pseudo);
+        complete[28..30].copy_from_slice(&lacks.to_be_bytes());
+        assert_eq!(fold(words(&complete[20..]) + pseudo), 0xffff, "it holds");
+        assert_eq!(complete[26..28], inner[26..28], "as if unfinished");
+
+        let frames = [complete, inner].map(|packet| [&[2; 12][..], &[8, 0], &packet].concat());
+        let (software, parsed, wire) = finish(&frames, false);
+        assert_eq!((wire.checksums_offloaded, wire.checksums_finished), (0, 1));
+        assert!(parsed.packets.iter().all(|packet| !packet.unfinished));
+        assert_eq!(software.frames[0], frames[0]);
+        assert_ne!(software.frames[1], frames[1]);
     }
 
     #[test]

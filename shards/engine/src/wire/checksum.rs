@@ -52,8 +52,9 @@ pub(super) enum Finding {
 /// Completes the checksum of a packet that is [`unfinished`](Packet::unfinished), in the buffer its offsets point into.
 ///
 /// What stands in the field is the sum of the pseudo-header; the sum of the segment joins it (RFC 9293, section 3.1; RFC
-/// 768). Nothing is done where the segment is not all there.
-pub fn finish_checksum(packet: &Packet, bytes: &mut [u8]) {
+/// 768). Nothing is done where the segment is not all there. Returns whether that changed the checksum: a complete one that is
+/// the sum of the pseudo-header by chance, as one of 65,536 is, stays as it was.
+pub fn finish_checksum(packet: &Packet, bytes: &mut [u8]) -> bool {
     let (start, end) = (
         packet.transport_at as usize,
         (packet.payload_at + packet.payload_len) as usize,
@@ -61,16 +62,20 @@ pub fn finish_checksum(packet: &Packet, bytes: &mut [u8]) {
     let is_udp = packet.key.proto() == Proto::UDP;
     let field = if is_udp { 6 } else { 16 };
     let Some(segment) = bytes.get_mut(start..end) else {
-        return;
+        return false;
     };
     let finished = match !fold(sum(segment, 0)) {
         // Zero would say that none was sent (RFC 768).
         0 if is_udp => 0xffff,
         finished => finished,
     };
-    if let Some(place) = segment.get_mut(field..field + 2) {
-        place.copy_from_slice(&finished.to_be_bytes());
-    }
+    let Some(place) = segment.get_mut(field..field + 2) else {
+        return false;
+    };
+    let finished = finished.to_be_bytes();
+    let changes = *place != finished;
+    place.copy_from_slice(&finished);
+    changes
 }
 
 /// The same in a copy of the packet's buffer that is to be changed: changes follow checksums that are complete.

@@ -111,6 +111,7 @@ pub struct Packet {
     /// Transport header.
     pub transport: Transport,
     /// Whether the checksum of TCP or UDP is not complete though the data is good: the packet comes from this machine and
-    /// never was on a wire. See [`finish_checksum`](super::finish_checksum).
+    /// never was on a wire. See [`finish_checksum`](super::finish_checksum). It is told by the checksum being the sum of the
+    /// pseudo-header, which one complete checksum of 65,536 is by chance; finishing that one does not change it.
     pub unfinished: bool,
 }
