@@ -26,8 +26,8 @@ pub(crate) struct Hot {
     pub(crate) set: u16,
     /// Window scale of each side, a nibble each.
     pub(crate) scales: u8,
-    /// Place in the burst's list of active flows plus 1; 0 while the flow is at rest.
-    pub(crate) active: u8,
+    /// What the burst knows of the flow: see [`Activity`].
+    pub(crate) active: Activity,
     pub(crate) states: [State; 2],
     /// Largest timestamp of its packets.
     pub(crate) last: Timestamp,
@@ -81,6 +81,42 @@ bitflags::bitflags! {
     }
 }
 
+/// What the burst at work knows of a flow: nothing; or which sides grew, while nobody hears of that; or its slot in the list of
+/// active flows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Activity(u8);
+
+const _: () = assert!(crate::limits::BURST < 0x80, "a slot, and a bit to tell it");
+
+impl Activity {
+    pub(crate) const REST: Self = Self(0);
+
+    pub(crate) const fn of_slot(slot: u8) -> Self {
+        Self(0x80 | slot)
+    }
+
+    #[inline]
+    pub(crate) const fn slot(self) -> Option<u8> {
+        if self.0 & 0x80 == 0 {
+            None
+        } else {
+            Some(self.0 & 0x7f)
+        }
+    }
+
+    /// Whether a side grew; to be asked only while there is no slot.
+    #[inline]
+    pub(crate) const fn grew(self, side: Side) -> bool {
+        self.0 & 1 << side as u8 != 0
+    }
+
+    /// The same with a side that grew.
+    #[inline]
+    pub(crate) const fn with_growth(self, side: Side) -> Self {
+        Self(self.0 | 1 << side as u8)
+    }
+}
+
 impl Flags {
     /// The bit of `pair` that belongs to `side`.
     #[inline]
@@ -112,7 +148,7 @@ impl Hot {
             flags: Flags::empty(),
             set: 0,
             scales: 0,
-            active: 0,
+            active: Activity::REST,
             states: [State::Closed; 2],
             last: Timestamp::ZERO,
             window_edge: [Seq(0); 2],

@@ -65,9 +65,17 @@ impl Active {
         if half.peeked & bit != 0 {
             return self.positions[side as usize][usize::from(reader)];
         }
+        Self::stored_position(reader, store, half.fresh)
+    }
+
+    /// The same at the last delivery, where one that keeps up stood at `fresh`.
+    #[inline]
+    pub(super) fn stored_position(reader: u8, store: Option<&SideStore>, fresh: u64) -> u64 {
         match store {
-            Some(store) if store.laggards & bit != 0 => store.positions[usize::from(reader)],
-            _ => half.fresh,
+            Some(store) if store.laggards & 1 << reader != 0 => {
+                store.positions[usize::from(reader)]
+            }
+            _ => fresh,
         }
     }
 
@@ -125,6 +133,8 @@ pub(super) struct Burst {
     pub(super) actives: Vec<Active>,
     pub(super) used: u8,
     pub(super) segments: Vec<BurstSegment>,
+    /// Flows without a slot of which a side grew.
+    pub(super) grown: ArrayVec<u32, { crate::limits::BURST }>,
     queued: Vec<Queued>,
     /// What the packet at hand has raised, for its hooks.
     pending: ArrayVec<(Hook, Event), PENDING>,
@@ -187,7 +197,6 @@ impl Burst {
             last => self.segments[usize::from(last)].next = index,
         }
         side.last_segment = index;
-        side.grew = true;
         self.segments.push(segment);
     }
 
@@ -263,6 +272,12 @@ impl Burst {
             active.last_event = END;
         }
         Some((queued.event, queued.asked))
+    }
+
+    /// Whether events were kept for a slot's flow.
+    #[inline]
+    pub(super) fn has_events(&self, slot: u8) -> bool {
+        self.actives[usize::from(slot)].first_event != END
     }
 
     /// Whether a slot's flow has neither events nor new bytes to tell.

@@ -2,6 +2,7 @@
 //! burst. Packets that nobody changes are never copied.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use super::Shard;
 use super::context::PacketView;
@@ -67,24 +68,32 @@ pub struct Injected<'a> {
     pub route: Route,
 }
 
-/// What an edit works on: a copy at the beginning of the arena's free part.
+/// What an edit works on: a copy in the arena's free part.
 #[derive(Clone, Debug)]
-pub(super) struct Draft {
-    pub(super) packet: Packet,
+struct Draft {
+    packet: Packet,
     /// Where it begins in the room of the callback.
-    pub(super) start: usize,
-    pub(super) len: usize,
+    start: usize,
+    len: usize,
 }
 
 /// Changes of one burst.
 #[derive(Debug)]
 pub(super) struct Changes {
+    arena: Vec<u8>,
+    pub(super) notes: Notes,
+}
+
+/// What is known of changes, but for the bytes.
+#[derive(Debug)]
+pub(super) struct Notes {
     /// Packets that are not as they came: packet `i` has bit `i`.
     pub(super) changed: u64,
     /// The burst's source forwards.
     pub(super) inline: bool,
-    arena: Vec<u8>,
+    /// How much of the arena is in use, and how much of the rest the callback at work has taken.
     used: usize,
+    taken: usize,
     versions: Vec<Version>,
     latest: [u16; limits::BURST],
     frames: Vec<(Route, Place)>,
@@ -95,15 +104,18 @@ pub(super) struct Changes {
 impl Default for Changes {
     fn default() -> Self {
         Self {
-            changed: 0,
-            inline: false,
             // Zeroes that nobody has written to cost no memory until they are.
             arena: alloc::vec![0; limits::CHANGED_BYTES],
-            used: 0,
-            versions: Vec::new(),
-            latest: [AS_IT_CAME; limits::BURST],
-            frames: Vec::new(),
-            draft: None,
+            notes: Notes {
+                changed: 0,
+                inline: false,
+                used: 0,
+                taken: 0,
+                versions: Vec::new(),
+                latest: [AS_IT_CAME; limits::BURST],
+                frames: Vec::new(),
+                draft: None,
+            },
         }
     }
 }
@@ -133,35 +145,66 @@ impl<'a> AtHand<'a> {
 /// Room for what a callback makes.
 #[derive(Debug)]
 pub(super) struct Desk<'a> {
-    /// Free part of the arena.
+    /// What was copied so far: the part of the arena that is in use.
+    pub(super) kept: &'a [u8],
+    /// The rest.
     pub(super) room: &'a mut [u8],
-    /// How much of it is in use.
-    pub(super) used: usize,
-    pub(super) draft: &'a mut Option<Draft>,
-    pub(super) inline: bool,
-    /// Where the free part begins in the arena.
-    base: usize,
-    frames: &'a mut Vec<(Route, Place)>,
+    pub(super) notes: &'a mut Notes,
 }
 
-impl Desk<'_> {
-    /// Takes `len` bytes of the room; where they begin in it. `None` where there is not so much.
+impl<'a> Desk<'a> {
+    /// Takes `len` bytes of the room; where they begin in it. `None` where there is not so much, or no version is left for a
+    /// packet.
     pub(super) fn take(&mut self, len: usize) -> Option<usize> {
-        let start = self.used;
-        if self.room.len() - start < len {
+        let start = self.notes.taken;
+        if self.room.len() - start < len || !self.notes.takes_another() {
             return None;
         }
-        self.used += len;
+        self.notes.taken += len;
         Some(start)
     }
 
     /// Sends what stands in the room at `start`. False where too much is sent already.
     pub(super) fn send(&mut self, route: Route, start: usize, len: usize) -> bool {
-        if self.frames.len() == limits::INJECTED {
+        if self.notes.frames.len() == limits::INJECTED {
             return false;
         }
-        self.frames.push((route, place(self.base + start, len)));
+        let place = place(self.kept.len() + start, len);
+        self.notes.frames.push((route, place));
         true
+    }
+
+    /// What the callback at work has made of the packet at hand so far.
+    pub(super) fn draft(&self) -> Option<(&Packet, &[u8])> {
+        let draft = self.notes.draft.as_ref()?;
+        Some((&draft.packet, &self.room[draft.start..][..draft.len]))
+    }
+
+    /// The buffer of packet `i` as it is now, but for what the callback at work has made of it.
+    #[inline]
+    pub(super) fn bytes(&self, bytes: &'a [&'a [u8]], i: usize) -> &'a [u8] {
+        let version = self.notes.version(i);
+        version
+            .and_then(|version| version.place)
+            .map_or_else(|| bytes[i], |place| place.of(self.kept))
+    }
+
+    /// The same, to be changed.
+    pub(super) fn draft_mut(&mut self) -> Option<(&mut Packet, &mut [u8])> {
+        let draft = self.notes.draft.as_mut()?;
+        let bytes = &mut self.room[draft.start..][..draft.len];
+        Some((&mut draft.packet, bytes))
+    }
+
+    /// Where that stands in the room.
+    pub(super) fn draft_range(&self) -> Option<Range<usize>> {
+        let draft = self.notes.draft.as_ref()?;
+        Some(draft.start..draft.start + draft.len)
+    }
+
+    /// Makes this of the packet at hand: `len` bytes from `start` on in the room.
+    pub(super) fn set_draft(&mut self, packet: Packet, start: usize, len: usize) {
+        self.notes.draft = Some(Draft { packet, start, len });
     }
 }
 
@@ -173,16 +216,7 @@ fn place(start: usize, len: usize) -> Place {
 
 const _: () = assert!(limits::CHANGED_BYTES < u32::MAX as usize);
 
-impl Changes {
-    /// Ready for a burst.
-    #[inline]
-    pub(super) fn clear(&mut self) {
-        self.used = 0;
-        self.changed = 0;
-        self.versions.clear();
-        self.frames.clear();
-    }
-
+impl Notes {
     /// What is known of packet `i` where that is not what came.
     #[inline]
     fn version(&self, i: usize) -> Option<&Version> {
@@ -198,16 +232,6 @@ impl Changes {
         self.versions.get(usize::from(self.latest[i]))
     }
 
-    /// Names the version that packet `i` has now.
-    #[inline]
-    pub(super) fn mark(&self, i: usize) -> u16 {
-        if self.changed >> i & 1 == 0 {
-            AS_IT_CAME
-        } else {
-            self.latest[i]
-        }
-    }
-
     /// Packet `i` as it is now.
     #[inline]
     pub(super) fn packet<'a>(&'a self, packets: &'a [Packet], i: usize) -> &'a Packet {
@@ -217,50 +241,10 @@ impl Changes {
         }
     }
 
-    /// The buffer of packet `i` as it is now.
-    #[inline]
-    pub(super) fn bytes<'a>(&'a self, bytes: &'a [&'a [u8]], i: usize) -> &'a [u8] {
-        match self.version(i).and_then(|version| version.place) {
-            Some(place) => place.of(&self.arena),
-            None => bytes[i],
-        }
-    }
-
-    /// The buffer of packet `i` if it is a copy.
-    pub(super) fn copy(&self, i: usize) -> Option<&[u8]> {
-        let place = self.version(i)?.place?;
-        Some(place.of(&self.arena))
-    }
-
-    /// Where payload at `at` of packet `i` lies now: index of the buffer, and offset in it.
-    #[inline]
-    pub(super) fn locate(&self, i: usize, at: u32) -> (u8, u32) {
-        match self.version(i).and_then(|version| version.place) {
-            Some(place) => (ARENA, place.start + at),
-            None => (u8::try_from(i).unwrap_or(0), at),
-        }
-    }
-
-    /// All that was copied in this burst.
-    pub(super) fn arena(&self) -> &[u8] {
-        &self.arena
-    }
-
-    /// Notes headers of packet `i` that differ from what came, while its bytes do not.
-    pub(super) fn override_packet(&mut self, i: usize, packet: Packet) -> bool {
-        self.add(
-            i,
-            Version {
-                packet,
-                place: None,
-            },
-        )
-    }
-
     fn add(&mut self, i: usize, version: Version) -> bool {
         let Some(number) = u16::try_from(self.versions.len())
             .ok()
-            .filter(|_| self.versions.len() < limits::VERSIONS)
+            .filter(|_| self.takes_another())
         else {
             return false;
         };
@@ -275,66 +259,102 @@ impl Changes {
         self.versions.len() < limits::VERSIONS
     }
 
-    /// What a callback works with: what was copied so far, the packet at `hand`, and room for more.
-    #[expect(clippy::inline_always, reason = "as a call it copies what it returns")]
-    #[inline(always)]
-    pub(super) fn open<'a>(
-        &'a mut self,
-        packets: &'a [Packet],
-        bytes: &'a [&'a [u8]],
-        hand: Option<(usize, Side, Hook)>,
-    ) -> (&'a [u8], Option<AtHand<'a>>, Desk<'a>) {
-        let (base, inline, full) = (self.used, self.inline, !self.takes_another());
-        let version = match hand {
-            Some((i, ..)) if self.changed >> i & 1 != 0 => {
-                self.versions.get(usize::from(self.latest[i]))
-            }
-            _ => None,
-        };
-        let (kept, room) = self.arena.split_at_mut(base);
-        let kept: &'a [u8] = kept;
-        let at_hand = hand.map(|(i, sender, hook)| AtHand {
-            index: u8::try_from(i).unwrap_or(0),
-            packet: version.map_or_else(|| &packets[i], |version| &version.packet),
-            bytes: version
-                .and_then(|version| version.place)
-                .map_or_else(|| bytes[i], |place| place.of(kept)),
-            sender,
-            hook,
-        });
-        let desk = Desk {
-            room: if full { &mut [] } else { room },
-            used: 0,
-            draft: &mut self.draft,
-            inline,
-            base,
-            frames: &mut self.frames,
-        };
-        (kept, at_hand, desk)
+    #[cold]
+    fn adopt(&mut self, i: Option<usize>) {
+        let base = self.used;
+        self.used += core::mem::take(&mut self.taken);
+        if let (Some(draft), Some(i)) = (self.draft.take(), i) {
+            let place = Some(place(base + draft.start, draft.len));
+            let packet = draft.packet;
+            // There was room for it when it was begun.
+            self.add(i, Version { packet, place });
+        }
+    }
+}
+
+impl Changes {
+    /// Ready for a burst.
+    #[inline]
+    pub(super) fn clear(&mut self) {
+        self.notes.used = 0;
+        self.notes.changed = 0;
+        self.notes.versions.clear();
+        self.notes.frames.clear();
     }
 
-    /// Takes in what a callback has made with `used` bytes of its room, of packet `i` if it had one at hand.
+    /// Names the version that packet `i` has now.
     #[inline]
-    pub(super) fn adopt(&mut self, used: usize, i: Option<usize>) {
-        if used > 0 {
-            self.adopt_some(used, i);
+    pub(super) fn mark(&self, i: usize) -> u16 {
+        if self.notes.changed >> i & 1 == 0 {
+            AS_IT_CAME
+        } else {
+            self.notes.latest[i]
         }
     }
 
-    #[cold]
-    fn adopt_some(&mut self, used: usize, i: Option<usize>) {
-        let base = self.used;
-        self.used += used;
-        if let (Some(draft), Some(i)) = (self.draft.take(), i) {
-            let place = Some(place(base + draft.start, draft.len));
-            // There was room for it when it was begun.
-            self.add(
-                i,
-                Version {
-                    packet: draft.packet,
-                    place,
-                },
-            );
+    /// Packet `i` as it is now.
+    #[inline]
+    pub(super) fn packet<'a>(&'a self, packets: &'a [Packet], i: usize) -> &'a Packet {
+        self.notes.packet(packets, i)
+    }
+
+    /// Headers of packet `i` as they are now, where they are not those that came.
+    #[inline]
+    pub(super) fn headers(&self, i: usize) -> Option<&Packet> {
+        Some(&self.notes.version(i)?.packet)
+    }
+
+    /// The buffer of packet `i` as it is now.
+    #[inline]
+    pub(super) fn bytes<'a>(&'a self, bytes: &'a [&'a [u8]], i: usize) -> &'a [u8] {
+        match self.notes.version(i).and_then(|version| version.place) {
+            Some(place) => place.of(&self.arena),
+            None => bytes[i],
+        }
+    }
+
+    /// The buffer of packet `i` if it is a copy.
+    pub(super) fn copy(&self, i: usize) -> Option<&[u8]> {
+        let place = self.notes.version(i)?.place?;
+        Some(place.of(&self.arena))
+    }
+
+    /// Where payload at `at` of packet `i` lies now: index of the buffer, and offset in it.
+    #[inline]
+    pub(super) fn locate(&self, i: usize, at: u32) -> (u8, u32) {
+        match self.notes.version(i).and_then(|version| version.place) {
+            Some(place) => (ARENA, place.start + at),
+            None => (u8::try_from(i).unwrap_or(0), at),
+        }
+    }
+
+    /// All that was copied in this burst.
+    pub(super) fn arena(&self) -> &[u8] {
+        &self.arena
+    }
+
+    /// Notes headers of packet `i` that differ from what came, while its bytes do not.
+    pub(super) fn override_packet(&mut self, i: usize, packet: Packet) -> bool {
+        let place = None;
+        self.notes.add(i, Version { packet, place })
+    }
+
+    /// What a callback works with.
+    #[inline]
+    pub(super) fn desk(&mut self) -> Desk<'_> {
+        let (kept, room) = self.arena.split_at_mut(self.notes.used);
+        Desk {
+            kept,
+            room,
+            notes: &mut self.notes,
+        }
+    }
+
+    /// Takes in what a callback has made, of packet `i` if it had one at hand.
+    #[inline]
+    pub(super) fn adopt(&mut self, i: Option<usize>) {
+        if self.notes.taken > 0 {
+            self.notes.adopt(i);
         }
     }
 
@@ -348,17 +368,20 @@ impl Changes {
     ) -> Option<(&mut [u8], &mut Packet)> {
         if self.copy(i).is_none() {
             let (mut packet, from) = (*self.packet(packets, i), bytes[i]);
-            let start = self.used;
+            let start = self.notes.used;
             let copy = self.arena.get_mut(start..start + from.len())?;
             copy.copy_from_slice(from);
             finish_copy(&mut packet, copy);
             let place = Some(place(start, from.len()));
-            if !self.add(i, Version { packet, place }) {
+            if !self.notes.add(i, Version { packet, place }) {
                 return None;
             }
-            self.used += from.len();
+            self.notes.used += from.len();
         }
-        let version = self.versions.get_mut(usize::from(self.latest[i]))?;
+        let version = self
+            .notes
+            .versions
+            .get_mut(usize::from(self.notes.latest[i]))?;
         let place = version.place?;
         let bytes = &mut self.arena[place.start as usize..][..place.len as usize];
         Some((bytes, &mut version.packet))
@@ -373,18 +396,18 @@ impl Changes {
         len: usize,
         write: impl FnOnce(&Packet, &[u8], &mut [u8]) -> Packet,
     ) -> bool {
-        let start = self.used;
+        let start = self.notes.used;
         let old = *self.packet(packets, i);
-        let from = self.version(i).and_then(|version| version.place);
-        if self.arena.len() - start < len || !self.takes_another() {
+        let from = self.notes.version(i).and_then(|version| version.place);
+        if self.arena.len() - start < len || !self.notes.takes_another() {
             return false;
         }
         let (kept, room) = self.arena.split_at_mut(start);
         let from = from.map_or_else(|| bytes[i], |place| place.of(kept));
         let packet = write(&old, from, &mut room[..len]);
-        self.used += len;
+        self.notes.used += len;
         let place = Some(place(start, len));
-        self.add(i, Version { packet, place })
+        self.notes.add(i, Version { packet, place })
     }
 
     /// Gives packet `i` a version that has nothing to do with the one it has: `len` bytes that `write` writes.
@@ -395,14 +418,14 @@ impl Changes {
         len: usize,
         write: impl FnOnce(&mut [u8]),
     ) -> bool {
-        let start = self.used;
+        let start = self.notes.used;
         let Some(room) = self.arena.get_mut(start..start + len) else {
             return false;
         };
         write(room);
         let place = Some(place(start, len));
-        let added = self.add(i, Version { packet, place });
-        self.used += if added { len } else { 0 };
+        let added = self.notes.add(i, Version { packet, place });
+        self.notes.used += if added { len } else { 0 };
         added
     }
 
@@ -413,8 +436,8 @@ impl Changes {
         i: usize,
         mark: u16,
     ) -> Option<(&'a Packet, &'a [u8], &'a Packet, &'a mut [u8])> {
-        let old = self.versions.get(usize::from(mark));
-        let new = self.versions.get(usize::from(self.latest[i]))?;
+        let old = self.notes.versions.get(usize::from(mark));
+        let new = self.notes.versions.get(usize::from(self.notes.latest[i]))?;
         let place = new.place?;
         let (kept, rest) = self.arena.split_at_mut(place.start as usize);
         let old_place = old.and_then(|old| old.place);
@@ -429,20 +452,20 @@ impl Changes {
 
     /// Lets packet `i` have the version that `mark` names.
     pub(super) fn restore(&mut self, i: usize, mark: u16) {
-        self.latest[i] = mark;
+        self.notes.latest[i] = mark;
         if mark == AS_IT_CAME {
-            self.changed &= !(1 << i);
+            self.notes.changed &= !(1 << i);
         } else {
-            self.changed |= 1 << i;
+            self.notes.changed |= 1 << i;
         }
     }
 
     /// Sends packet `i` as it is now, besides. False where that is too much.
     pub(super) fn send_copy(&mut self, i: usize, route: Route) -> bool {
-        let place = self.version(i).and_then(|version| version.place);
+        let place = self.notes.version(i).and_then(|version| version.place);
         match place {
-            Some(place) if self.frames.len() < limits::INJECTED => {
-                self.frames.push((route, place));
+            Some(place) if self.notes.frames.len() < limits::INJECTED => {
+                self.notes.frames.push((route, place));
                 true
             }
             _ => false,
@@ -458,10 +481,10 @@ impl Changes {
         len: usize,
         write: impl FnOnce(&Packet, &[u8], &mut [u8]) -> usize,
     ) -> bool {
-        let start = self.used;
+        let start = self.notes.used;
         let packet = *self.packet(packets, i);
-        let from = self.version(i).and_then(|version| version.place);
-        if self.arena.len() - start < len || self.frames.len() == limits::INJECTED {
+        let from = self.notes.version(i).and_then(|version| version.place);
+        if self.arena.len() - start < len || self.notes.frames.len() == limits::INJECTED {
             return false;
         }
         let (kept, room) = self.arena.split_at_mut(start);
@@ -470,14 +493,14 @@ impl Changes {
         if made == 0 {
             return false;
         }
-        self.used += made;
-        self.frames.push((route, place(start, made)));
+        self.notes.used += made;
+        self.notes.frames.push((route, place(start, made)));
         true
     }
 
     /// Frames that are sent besides, in the order in which they were made.
     pub(super) fn injected(&self) -> impl Iterator<Item = Injected<'_>> {
-        self.frames.iter().map(|(route, place)| Injected {
+        self.notes.frames.iter().map(|(route, place)| Injected {
             bytes: place.of(&self.arena),
             route: *route,
         })
@@ -485,19 +508,19 @@ impl Changes {
 
     /// One of these, by its number.
     pub(super) fn frame_mut(&mut self, number: usize) -> Option<(Route, &mut [u8])> {
-        let (route, place) = *self.frames.get(number)?;
+        let (route, place) = *self.notes.frames.get(number)?;
         let bytes = &mut self.arena[place.start as usize..][..place.len as usize];
         Some((route, bytes))
     }
 
     /// Does not send one of these.
     pub(super) fn take_back(&mut self, number: usize) {
-        self.frames.remove(number);
+        self.notes.frames.remove(number);
     }
 
     /// How many.
     pub(super) fn injected_frames(&self) -> usize {
-        self.frames.len()
+        self.notes.frames.len()
     }
 }
 
@@ -506,7 +529,7 @@ impl Shard {
     #[inline]
     pub fn set_inline(&mut self, inline: bool) {
         if let Some(changes) = &mut self.changes {
-            changes.inline = inline;
+            changes.notes.inline = inline;
         }
     }
 
@@ -514,7 +537,9 @@ impl Shard {
     /// has it.
     #[inline]
     pub fn changes(&self) -> u64 {
-        self.changes.as_ref().map_or(0, |changes| changes.changed)
+        self.changes
+            .as_ref()
+            .map_or(0, |changes| changes.notes.changed)
     }
 
     /// Whether actors have changed packets of the last burst, or made frames.
@@ -522,7 +547,7 @@ impl Shard {
     pub fn has_changes(&self) -> bool {
         self.changes
             .as_ref()
-            .is_some_and(|changes| changes.changed != 0 || changes.injected_frames() > 0)
+            .is_some_and(|changes| changes.notes.changed != 0 || changes.injected_frames() > 0)
     }
 
     /// The frame of packet `packet` of the last burst as it is to be sent, if it differs from the one that came; of any length.

@@ -35,14 +35,6 @@ pub(super) struct Commands {
     pub(super) overlaps: [Option<OverlapPolicy>; 2],
 }
 
-impl Commands {
-    /// A copy, if there is anything.
-    #[inline]
-    pub(super) fn given(&self) -> Option<Self> {
-        self.any.then_some(*self)
-    }
-}
-
 /// The smallest bound of a side is 2 to this power, for which a nibble holds 1; 0 stands for the configured bound.
 const SMALLEST: u32 = 10;
 /// The largest.

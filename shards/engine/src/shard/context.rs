@@ -1,27 +1,23 @@
 //! What a callback sees of a flow.
 
 use arrayvec::ArrayString;
+use core::fmt;
 use core::time::Duration;
 use mosaic_port::Timestamp;
 
-use super::burst::Active;
+use super::burst::{Active, END};
 use super::changes::{AtHand, Desk};
-use super::commands::Commands;
-use super::edited::{EDITED_AT, EditedFlows, Editing};
-use super::monitors::Monitors;
-use super::special::Specials;
-use super::timers::{TimerError, TimerId, Timers};
+use super::edited::{EDITED_AT, Editing};
+use super::sets::Set;
+use super::timers::{TimerError, TimerId};
 use super::track::{self, Tracks};
-use super::ways::Ways;
-use super::{Run, Shard, ShardConfig};
+use super::{Run, Shard};
 use crate::actor::{ActorId, CloseError, Host, MonitorId};
 use crate::event::{EndReason, Hook, Side};
-use crate::flow::alias::Aliases;
 use crate::flow::entry::{Cold, Flags, Hot};
-use crate::flow::table::FlowTable;
 use crate::flow::{Endpoint, FlowKey, Proto};
 pub use crate::stream::Chunks;
-use crate::stream::{BurstSegment, OverlapPolicy, Reader, SideStore, Sources, Stores};
+use crate::stream::{OverlapPolicy, Reader, SideStore, Sources};
 use crate::tcp::State;
 use crate::wire::{Encapsulation, Packet};
 
@@ -199,140 +195,141 @@ impl PacketError {
 }
 
 /// One flow, lent to a callback.
-#[derive(Debug)]
 pub struct FlowContext<'a> {
-    pub(super) hot: &'a Hot,
-    pub(super) cold: &'a Cold,
-    pub(super) active: &'a mut Active,
-    stores: &'a mut Stores,
-    segments: &'a [BurstSegment],
-    pub(super) bytes: &'a [&'a [u8]],
-    /// Copies of changed packets.
-    arena: &'a [u8],
-    encapsulations: &'a [Encapsulation],
-    pub(super) shard: u16,
-    now: Timestamp,
-    pub(super) monitor: u8,
-    readers: [u16; 2],
-    pub(super) monitors: &'a mut Monitors,
-    timers: &'a mut Timers,
-    /// `None` where nobody asked for facts of this flow's packets.
-    tracks: Option<&'a Tracks>,
-    /// The shard's clock.
-    clock: Timestamp,
-    /// What of the shard is needed now and then.
-    pub(super) world: World<'a>,
-    /// The packet at a hook.
-    pub(super) at_hand: Option<AtHand<'a>>,
-    /// What may be edited of its stream.
-    pub(super) editing: Option<Editing>,
+    pub(super) shard: &'a mut Shard,
     pub(super) desk: Desk<'a>,
-    /// What the shard does after the callback.
-    pub(super) commands: Commands,
+    /// Packets of the burst, and the buffers they lie in.
+    pub(super) packets: &'a [Packet],
+    pub(super) bytes: &'a [&'a [u8]],
+    /// Number of the flow.
+    pub(super) flow: u32,
+    pub(super) monitor: u8,
+    /// The packet at a hook: its index, who sent it, and the hook.
+    pub(super) hand: Option<(u8, Side, Hook)>,
+    /// What may be edited of its stream.
+    pub(super) editing: Option<&'a Editing>,
 }
 
-/// The shard, as far as callbacks reach beyond their flow.
-#[derive(Debug)]
-pub(super) struct World<'a> {
-    pub(super) config: &'a ShardConfig,
-    pub(super) table: &'a FlowTable,
-    pub(super) aliases: &'a mut Aliases,
-    pub(super) specials: &'a mut Specials,
-    pub(super) ways: &'a Ways,
-    pub(super) edited: &'a EditedFlows,
-    /// Packets of the burst.
-    pub(super) packets: &'a [Packet],
+impl fmt::Debug for FlowContext<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FlowContext")
+            .field("id", &self.id())
+            .field("monitor", &self.monitor)
+            .field("hand", &self.hand)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Shard {
-    /// Lends the flow active at `slot` to a callback of `monitor` at `hook`, and the host to be called with it.
-    #[expect(
-        clippy::inline_always,
-        reason = "as a call it copies the context, which takes as long as a callback"
-    )]
-    #[inline(always)]
+    /// Lends a flow to a callback of `monitor` at `hook`, and the host to be called with it. Afterwards,
+    /// [`give_back`](Self::give_back).
+    #[inline]
     pub(super) fn context<'a>(
         &'a mut self,
         run: &'a mut Run<'_>,
-        slot: u8,
+        flow: u32,
         monitor: u8,
         hook: Hook,
     ) -> (&'a mut dyn Host, FlowContext<'a>) {
-        let active = &mut self.burst.actives[usize::from(slot)];
-        let (hot, cold) = (self.table.hot(active.flow), self.table.cold(active.flow));
         let hand = run.at_hand.filter(|_| hook != Hook::End);
-        let hand = hand.map(|(i, sender)| (i, sender, hook));
-        let (arena, at_hand, desk) = run.changes.open(run.packets, run.bytes, hand);
-        let tracked = self.monitors.set(hot.set).tracked;
         let context = FlowContext {
-            arena,
-            at_hand,
-            editing: run.editing.filter(|_| hook == EDITED_AT),
-            desk,
-            world: World {
-                config: &self.config,
-                table: &self.table,
-                aliases: &mut self.aliases,
-                specials: &mut self.specials,
-                ways: &self.ways,
-                edited: &self.edited,
-                packets: run.packets,
-            },
-            shard: self.config.shard,
-            encapsulations: &self.encapsulations,
-            now: active.now,
-            readers: self.monitors.set(hot.set).readers,
-            hot,
-            cold,
-            active,
-            stores: &mut self.stores,
-            segments: &self.burst.segments,
+            shard: self,
+            desk: run.changes.desk(),
+            packets: run.packets,
             bytes: run.bytes,
+            flow,
             monitor,
-            monitors: &mut self.monitors,
-            timers: &mut self.timers,
-            tracks: tracked.then_some(&self.tracks),
-            clock: self.clock,
-            commands: Commands::default(),
+            hand: hand.map(|(i, sender)| (u8::try_from(i).unwrap_or(0), sender, hook)),
+            editing: run.editing.as_ref().filter(|_| hook == EDITED_AT),
         };
         (&mut *run.host, context)
+    }
+
+    /// Takes in what a callback of `actor` for a flow has made, and does what it asked for.
+    #[inline]
+    pub(super) fn give_back(&mut self, run: &mut Run<'_>, flow: u32, actor: ActorId) {
+        run.adopt();
+        if self.commands.any {
+            let slot = self.slot_at_hand(run, flow);
+            let commands = core::mem::take(&mut self.commands);
+            self.obey(run, slot, actor, commands);
+        }
     }
 }
 
 impl FlowContext<'_> {
+    #[inline]
+    pub(super) fn hot(&self) -> &Hot {
+        self.shard.table.hot(self.flow)
+    }
+
+    #[inline]
+    pub(super) fn cold(&self) -> &Cold {
+        self.shard.table.cold(self.flow)
+    }
+
+    /// What the burst knows of the flow, if it has a slot.
+    #[inline]
+    pub(super) fn active(&self) -> Option<&Active> {
+        let slot = self.hot().active.slot()?;
+        Some(&self.shard.burst.actives[usize::from(slot)])
+    }
+
+    /// The subscriptions with which the callback was made.
+    #[inline]
+    fn set(&self) -> &Set {
+        self.shard.monitors.set(self.hot().set)
+    }
+
+    /// The packet at a hook, as it is now but for what this callback has changed.
+    #[inline]
+    pub(super) fn at_hand(&self) -> Option<AtHand<'_>> {
+        let (index, sender, hook) = self.hand?;
+        let i = usize::from(index);
+        Some(AtHand {
+            index,
+            packet: self.desk.notes.packet(self.packets, i),
+            bytes: self.desk.bytes(self.bytes, i),
+            sender,
+            hook,
+        })
+    }
+
     /// Which flow.
     pub fn id(&self) -> FlowId {
         FlowId {
-            shard: self.shard,
-            index: self.active.flow,
-            generation: self.cold.generation,
+            shard: self.shard.config.shard,
+            index: self.flow,
+            generation: self.cold().generation,
         }
     }
 
     /// Place of the flow in its shard's table: dense, used again after the flow has left. Cheaper than [`id`](Self::id).
     #[inline]
     pub fn index(&self) -> u32 {
-        self.active.flow
+        self.flow
     }
 
     /// Protocol.
     pub fn proto(&self) -> Proto {
-        self.hot.key.proto()
+        self.hot().key.proto()
     }
 
     /// Address and port of a side.
     pub fn endpoint(&self, side: Side) -> Endpoint {
-        self.hot.endpoint(side)
+        self.hot().endpoint(side)
     }
 
     /// Emulated TCP state of a side.
     pub fn state(&self, side: Side) -> State {
-        self.hot.states[side as usize]
+        self.hot().states[side as usize]
     }
 
     /// Time of the packet at hand (at `End`: of the flow's last packet in the burst).
     pub fn now(&self) -> Timestamp {
-        self.now
+        let at_hand = || self.at_hand().map(|at_hand| at_hand.packet.timestamp);
+        let active = self.active().map(|active| active.now);
+        active.or_else(at_hand).unwrap_or(self.hot().last)
     }
 
     /// Drops the packet at hand, as [`Verdict::Drop`](crate::event::Verdict::Drop) does. Later monitors see it all the same.
@@ -340,15 +337,15 @@ impl FlowContext<'_> {
     /// # Errors
     /// [`PacketError::NoPacket`].
     pub fn drop_packet(&mut self) -> Result<(), PacketError> {
-        self.at_hand.ok_or(PacketError::NoPacket)?;
-        (self.commands.drops, self.commands.any) = (true, true);
+        self.at_hand().ok_or(PacketError::NoPacket)?;
+        (self.shard.commands.drops, self.shard.commands.any) = (true, true);
         Ok(())
     }
 
     /// Everything known about the flow.
     pub fn summary(&self) -> FlowSummary {
-        let encapsulation = &self.encapsulations[usize::from(self.cold.encapsulation)];
-        summary(self.hot, self.cold, self.id(), encapsulation)
+        let encapsulation = &self.shard.encapsulations[usize::from(self.cold().encapsulation)];
+        summary(self.hot(), self.cold(), self.id(), encapsulation)
     }
 
     /// Lends the unread bytes `side` sent to `read`, up to the next hole, and moves this reader on by what `read` returns
@@ -363,15 +360,20 @@ impl FlowContext<'_> {
         read: impl FnOnce(Chunks<'_>) -> usize,
     ) -> Result<usize, PeekError> {
         self.check_reader(side)?;
-        self.report_loss(side)?;
-        let (position, end) = self.unread_span(side);
+        if self.hot().has(Flags::STORED, side) {
+            self.report_loss(side)?;
+        }
+        let sources = self.sources(side);
+        let (position, end) = sources.span(self.reader(side, sources.store));
         if position >= end {
             return Err(self.nothing());
         }
-        let taken = read(Chunks::new(self.sources(side), position, end))
+        let taken = read(Chunks::new(sources, position, end))
             .min(usize::try_from(end - position).unwrap_or(usize::MAX));
-        self.active
-            .set_position(side, self.monitor, position + taken as u64);
+        let now = self.now();
+        let slot = self.shard.activate(self.flow, now);
+        let position = position + taken as u64;
+        self.shard.burst.actives[usize::from(slot)].set_position(side, self.monitor, position);
         Ok(taken)
     }
 
@@ -386,7 +388,7 @@ impl FlowContext<'_> {
 
     /// Ends this actor's interest in the flow: from the next event on it hears nothing more of it, except `on_removed`.
     pub fn stop(&mut self) {
-        (self.commands.stops, self.commands.any) = (true, true);
+        (self.shard.commands.stops, self.shard.commands.any) = (true, true);
     }
 
     /// Ends this actor's interest in the bytes that `side` sends: from the next callback on it hears no `NewData` or
@@ -403,15 +405,15 @@ impl FlowContext<'_> {
     /// power of two from 1 KiB to 8 MiB, and never more than the configuration's bound. What was held beyond a smaller bound
     /// goes at the next delivery, with `Overrun` told before.
     pub fn set_buffer(&mut self, side: Side, bytes: u64) {
-        self.commands.buffers[side as usize] = Some(bytes);
-        self.commands.any = true;
+        self.shard.commands.buffers[side as usize] = Some(bytes);
+        self.shard.commands.any = true;
     }
 
     /// Sets which copy of a byte that `side` sends counts from the next callback on, for every monitor of this flow: bytes
     /// that wait behind a hole are judged by it when another copy of them comes.
     pub fn set_overlap(&mut self, side: Side, policy: OverlapPolicy) {
-        self.commands.overlaps[side as usize] = Some(policy);
-        self.commands.any = true;
+        self.shard.commands.overlaps[side as usize] = Some(policy);
+        self.shard.commands.any = true;
     }
 
     /// Closes a monitor socket of this shard, this one or another. From the next callback on no flow shows it anything; an
@@ -421,7 +423,7 @@ impl FlowContext<'_> {
     /// # Errors
     /// [`CloseError`].
     pub fn close(&mut self, monitor: MonitorId) -> Result<(), CloseError> {
-        self.monitors.close(monitor)
+        self.shard.monitors.close(monitor)
     }
 
     /// Calls [`Actor::on_timer`](crate::actor::Actor::on_timer) for this flow once, `after` so much packet time (at least
@@ -430,8 +432,8 @@ impl FlowContext<'_> {
     /// # Errors
     /// [`TimerError::NoTimer`].
     pub fn set_timer(&mut self, after: Duration) -> Result<TimerId, TimerError> {
-        let owner = (self.actor(), Some(self.active.flow));
-        self.timers.set(self.clock, owner, after, false)
+        let owner = (self.actor(), Some(self.flow));
+        self.shard.timers.set(self.shard.clock, owner, after, false)
     }
 
     /// The same every `period` (at least 1 ns). Times that pass within one burst are one call.
@@ -439,8 +441,8 @@ impl FlowContext<'_> {
     /// # Errors
     /// [`TimerError::NoTimer`].
     pub fn set_timer_every(&mut self, period: Duration) -> Result<TimerId, TimerError> {
-        let owner = (self.actor(), Some(self.active.flow));
-        self.timers.set(self.clock, owner, period, true)
+        let owner = (self.actor(), Some(self.flow));
+        self.shard.timers.set(self.shard.clock, owner, period, true)
     }
 
     /// As [`ShardContext::set_timer`](crate::actor::ShardContext::set_timer): one of the shard, which outlives the flow.
@@ -449,7 +451,7 @@ impl FlowContext<'_> {
     /// [`TimerError::NoTimer`].
     pub fn set_shard_timer(&mut self, after: Duration) -> Result<TimerId, TimerError> {
         let owner = (self.actor(), None);
-        self.timers.set(self.clock, owner, after, false)
+        self.shard.timers.set(self.shard.clock, owner, after, false)
     }
 
     /// Takes a timer of this actor back, of this flow, another one or the shard.
@@ -458,16 +460,16 @@ impl FlowContext<'_> {
     /// [`TimerError::StaleHandle`].
     pub fn cancel_timer(&mut self, timer: TimerId) -> Result<(), TimerError> {
         let actor = self.actor();
-        self.timers.cancel(timer, actor)
+        self.shard.timers.cancel(timer, actor)
     }
 
     /// The set of subscriptions with which the callback was made.
     pub(super) fn set_at_call(&self) -> u16 {
-        self.hot.set
+        self.hot().set
     }
 
     fn actor(&self) -> ActorId {
-        self.monitors.actor(self.monitor)
+        self.shard.monitors.actor(self.monitor)
     }
 
     pub(super) fn check_stream(&self) -> Result<(), PeekError> {
@@ -480,22 +482,22 @@ impl FlowContext<'_> {
 
     /// What is known of the packets of tracked flows, if this is one.
     pub(super) fn tracks_of_flow(&self) -> Option<&Tracks> {
-        self.tracks
+        self.set().tracked.then_some(&self.shard.tracks)
     }
 
     /// The round trip to a side that the handshake showed.
     pub(super) fn handshake(&self, side: Side) -> Option<Duration> {
-        track::of_handshake(self.cold, side)
+        track::of_handshake(self.cold(), side)
     }
 
     /// Next byte of a side expected in order.
     pub(super) fn expected(&self, side: Side) -> u64 {
-        self.hot.half(side).next
+        self.hot().half(side).next
     }
 
     /// Initial sequence number of a side, as far as it is known.
     pub(super) fn initial(&self, side: Side) -> Option<u32> {
-        let rare = self.cold.half(side);
+        let rare = self.cold().half(side);
         rare.isn_known.then_some(rare.isn.0)
     }
 
@@ -505,25 +507,34 @@ impl FlowContext<'_> {
         Some(self.unread_span(side).0)
     }
 
+    #[inline]
     fn check_reader(&self, side: Side) -> Result<(), PeekError> {
-        self.check_stream()?;
-        self.check_open()?;
-        if self.readers[side as usize] & 1 << self.monitor != 0 {
-            return Ok(());
+        let reads = self.set().readers[side as usize] & 1 << self.monitor != 0;
+        if reads && self.hot().is_tcp() && self.shard.monitors.get(self.monitor).is_some() {
+            Ok(())
+        } else {
+            Err(self.why_no_reader(side))
         }
-        self.check_buffer(side)?;
-        Err(PeekError::NotReader)
+    }
+
+    #[cold]
+    fn why_no_reader(&self, side: Side) -> PeekError {
+        let checked = self
+            .check_stream()
+            .and_then(|()| self.check_open())
+            .and_then(|()| self.check_buffer(side));
+        checked.err().unwrap_or(PeekError::NotReader)
     }
 
     /// Whether the monitor that was called is still open.
     pub(super) fn check_open(&self) -> Result<(), PeekError> {
-        let open = self.monitors.get(self.monitor).is_some();
+        let open = self.shard.monitors.get(self.monitor).is_some();
         open.then_some(()).ok_or(PeekError::Closed)
     }
 
     /// Whether this actor wants the bytes of a side.
     pub(super) fn check_buffer(&self, side: Side) -> Result<(), PeekError> {
-        let deaf = self.monitors.set(self.set_at_call()).deaf[side as usize];
+        let deaf = self.shard.monitors.set(self.set_at_call()).deaf[side as usize];
         if deaf & 1 << self.monitor == 0 {
             Ok(())
         } else {
@@ -533,7 +544,7 @@ impl FlowContext<'_> {
 
     /// Why there is nothing to read.
     pub(super) fn nothing(&self) -> PeekError {
-        if self.hot.flags.contains(Flags::ESTABLISHED) {
+        if self.hot().flags.contains(Flags::ESTABLISHED) {
             PeekError::NoData
         } else {
             PeekError::NotConnected
@@ -541,11 +552,9 @@ impl FlowContext<'_> {
     }
 
     /// Tells a reader once what it has lost.
+    #[cold]
     fn report_loss(&mut self, side: Side) -> Result<(), PeekError> {
-        if !self.hot.has(Flags::STORED, side) {
-            return Ok(());
-        }
-        let (store, _) = self.stores.with_blocks(self.cold.half(side).store);
+        let (store, _) = self.shard.stores.with_blocks(self.cold().half(side).store);
         match core::mem::take(&mut store.lost[usize::from(self.monitor)]) {
             0 => Ok(()),
             lost => Err(PeekError::Lost(lost)),
@@ -553,35 +562,40 @@ impl FlowContext<'_> {
     }
 
     /// Where this reader stands on `side`, and where the bytes it may read end.
-    #[inline]
     fn unread_span(&self, side: Side) -> (u64, u64) {
-        let store = self.store(side);
-        let next = self.hot.half(side).next;
-        let position = self.active.position(side, self.monitor, store);
-        self.sources(side).span(Reader {
-            position,
-            fresh: self.active.sides[side as usize].fresh,
-            next,
-        })
+        let sources = self.sources(side);
+        sources.span(self.reader(side, sources.store))
     }
 
+    /// What this reader may read of `side`, whose store is `store`.
     #[inline]
-    fn store(&self, side: Side) -> Option<&SideStore> {
-        if !self.hot.has(Flags::STORED, side) {
-            return None;
+    fn reader(&self, side: Side, store: Option<&SideStore>) -> Reader {
+        let next = self.hot().half(side).next;
+        let (position, fresh) = match self.active() {
+            Some(active) => (
+                active.position(side, self.monitor, store),
+                active.sides[side as usize].fresh,
+            ),
+            None => (Active::stored_position(self.monitor, store, next), next),
+        };
+        Reader {
+            position,
+            fresh,
+            next,
         }
-        self.stores.get(self.cold.half(side).store)
     }
 
     #[inline]
     pub(super) fn sources(&self, side: Side) -> Sources<'_> {
         Sources {
-            store: self.store(side),
-            blocks: &self.stores.blocks,
-            segments: self.segments,
-            first_segment: self.active.sides[side as usize].first_segment,
+            store: self.shard.store(self.flow, side),
+            blocks: &self.shard.stores.blocks,
+            segments: &self.shard.burst.segments,
+            first_segment: self
+                .active()
+                .map_or(END, |active| active.sides[side as usize].first_segment),
             bytes: self.bytes,
-            arena: self.arena,
+            arena: self.desk.kept,
         }
     }
 }

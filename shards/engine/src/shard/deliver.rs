@@ -5,24 +5,87 @@ use super::sets::Change;
 use super::{Run, Shard};
 use crate::actor::ActorId;
 use crate::event::{EndReason, Event, Hook, Side, StreamError};
-use crate::flow::entry::{Flags, NONE};
+use crate::flow::entry::{Activity, Flags, NONE};
 use mosaic_port::Timestamp;
 
 impl Shard {
-    /// The slot of a flow in this burst.
+    /// The slot of a flow in this burst, given to it if need be; `now` is the time of its last packet.
     #[inline]
     pub(super) fn activate(&mut self, number: u32, now: Timestamp) -> u8 {
         let hot = self.table.hot_mut(number);
-        if hot.active != 0 {
-            let slot = hot.active - 1;
+        if let Some(slot) = hot.active.slot() {
             self.burst.actives[usize::from(slot)].now = now;
             return slot;
         }
         let slot = self
             .burst
             .activate(number, [hot.halves[0].next, hot.halves[1].next], now);
-        hot.active = slot + 1;
+        let before = core::mem::replace(&mut hot.active, Activity::of_slot(slot));
+        if before != Activity::REST {
+            let active = &mut self.burst.actives[usize::from(slot)];
+            for side in Side::BOTH {
+                active.sides[side as usize].grew = before.grew(side);
+            }
+        }
         slot
+    }
+
+    /// The slot of the flow whose packet is at hand.
+    pub(super) fn slot_at_hand(&mut self, run: &Run<'_>, number: u32) -> u8 {
+        let hot = self.table.hot(number);
+        let (slot, last) = (hot.active.slot(), hot.last);
+        slot.unwrap_or_else(|| match run.at_hand {
+            Some((i, sender)) => {
+                let slot = self.activate(number, run.packet(i).timestamp);
+                self.burst.note_packet(slot, i, sender);
+                slot
+            }
+            None => self.activate(number, last),
+        })
+    }
+
+    /// A side grew.
+    #[inline]
+    pub(super) fn grow(&mut self, slot: u8, side: Side) {
+        let active = &mut self.burst.actives[usize::from(slot)];
+        let flow = active.flow;
+        if !core::mem::replace(&mut active.sides[side as usize].grew, true) {
+            self.count_growth(flow, side);
+        }
+    }
+
+    /// A side grew whose bytes nobody asked for, at `now`: the flow needs no slot for that.
+    #[inline]
+    pub(super) fn grow_unread(&mut self, number: u32, side: Side, now: Timestamp) {
+        let hot = self.table.hot_mut(number);
+        if let Some(slot) = hot.active.slot() {
+            self.burst.actives[usize::from(slot)].now = now;
+            return self.grow(slot, side);
+        }
+        if hot.active == Activity::REST {
+            self.burst.grown.push(number);
+        }
+        if !hot.active.grew(side) {
+            hot.active = hot.active.with_growth(side);
+            self.count_growth(number, side);
+        }
+    }
+
+    /// Counts that a side grew in this burst.
+    #[inline]
+    fn count_growth(&mut self, number: u32, side: Side) {
+        let event = self.growth(number, side);
+        self.count_event(event);
+    }
+
+    /// What new bytes of a side are told as.
+    #[inline]
+    fn growth(&self, number: u32, side: Side) -> Event {
+        if self.has_ended(number) {
+            Event::LateData(side)
+        } else {
+            Event::NewData(side)
+        }
     }
 
     /// The end of a burst: what its flows have to tell, then the timers.
@@ -36,7 +99,14 @@ impl Shard {
                     self.flush(run, slot);
                 }
                 self.end_if_closed(run, slot);
-                self.table.hot_mut(flow).active = 0;
+                self.table.hot_mut(flow).active = Activity::REST;
+            }
+        }
+        for number in self.burst.grown.take() {
+            let hot = self.table.hot_mut(number);
+            // One that has a slot was put to rest with that.
+            if hot.active.slot().is_none() {
+                hot.active = Activity::REST;
             }
         }
         self.burst.clear();
@@ -45,7 +115,10 @@ impl Shard {
 
     /// Delivers what is pending for the flow at `slot`: the beginning, new data, everything else, in that order.
     pub(super) fn flush(&mut self, run: &mut Run<'_>, slot: u8) {
-        let beginning = core::mem::take(&mut self.burst.actives[usize::from(slot)].beginning);
+        let active = &mut self.burst.actives[usize::from(slot)];
+        let flow = active.flow;
+        let beginning = core::mem::take(&mut active.beginning);
+        let grew = [active.sides[0].grew, active.sides[1].grew];
         if beginning != [0; 2] {
             let events = [Event::ConnStart, Event::ConnEstablished];
             for (event, asked) in events.into_iter().zip(beginning) {
@@ -55,18 +128,23 @@ impl Shard {
             }
         }
         for side in Side::BOTH {
-            if self.burst.actives[usize::from(slot)].sides[side as usize].grew {
-                let flow = self.burst.actives[usize::from(slot)].flow;
-                let late = self.has_ended(flow);
-                let event = if late {
-                    Event::LateData(side)
-                } else {
-                    Event::NewData(side)
-                };
-                self.count_event(event);
+            if grew[side as usize] {
+                let event = self.growth(flow, side);
                 self.show(run, slot, event, Hook::End);
             }
         }
+        if self.burst.has_events(slot) {
+            self.show_queued(run, slot);
+        }
+        for side in Side::BOTH {
+            if grew[side as usize] || self.table.hot(flow).has(Flags::STORED, side) {
+                self.settle(run, slot, side);
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn show_queued(&mut self, run: &mut Run<'_>, slot: u8) {
         while let Some((event, asked)) = self.burst.pop_event(slot) {
             match event {
                 Event::User { event, payload } => {
@@ -75,9 +153,6 @@ impl Shard {
                 }
                 event => self.show_to(run, slot, event, Hook::End, asked),
             }
-        }
-        for side in Side::BOTH {
-            self.settle(run, slot, side);
         }
     }
 
@@ -116,31 +191,24 @@ impl Shard {
     /// Shows an event to the monitors that asked for it at `hook`.
     #[inline]
     pub(super) fn show(&mut self, run: &mut Run<'_>, slot: u8, event: Event, hook: Hook) {
-        self.show_to(run, slot, event, hook, u16::MAX);
+        let flow = self.burst.actives[usize::from(slot)].flow;
+        let set = self.monitors.set(self.table.hot(flow).set);
+        if set.events[hook as usize].contains(event.set()) {
+            self.show_to(run, slot, event, hook, u16::MAX);
+        }
     }
 
     /// The same, as far as they are among `asked`, a bit each.
-    #[inline]
+    #[inline(never)]
     fn show_to(&mut self, run: &mut Run<'_>, slot: u8, event: Event, hook: Hook, asked: u16) {
         let flow = self.burst.actives[usize::from(slot)].flow;
         let id = self.table.hot(flow).set;
-        if !self.monitors.set(id).events[hook as usize].contains(event.set()) {
-            return;
-        }
         let sender = run.sender(hook).or_else(|| event.sender());
         let listeners = self.monitors.listeners(id, event, hook) & asked;
         for monitor in self.monitors.chain(listeners, sender) {
             self.call(run, slot, monitor, event, hook);
         }
         self.show_user(run, slot, (id, event), hook, asked);
-    }
-
-    /// Shows the events of the packet at hand that wait for `hook`.
-    #[inline(never)]
-    pub(super) fn show_pending(&mut self, run: &mut Run<'_>, slot: u8, hook: Hook) {
-        for event in self.burst.take_pending(hook) {
-            self.show(run, slot, event, hook);
-        }
     }
 
     /// Tells a monitor of an event, unless one that was told before has closed it.
@@ -157,13 +225,10 @@ impl Shard {
             return;
         }
         let actor = self.monitors.actor(monitor);
-        let (host, mut context) = self.context(run, slot, monitor, hook);
+        let flow = self.burst.actives[usize::from(slot)].flow;
+        let (host, mut context) = self.context(run, flow, monitor, hook);
         host.on_event(actor, &mut context, event);
-        let (commands, used) = (context.commands.given(), context.desk.used);
-        run.adopt(used);
-        if let Some(commands) = commands {
-            self.obey(run, slot, actor, commands);
-        }
+        self.give_back(run, flow, actor);
     }
 
     /// Takes the monitors of an actor off the flow at `slot`.
@@ -185,12 +250,7 @@ impl Shard {
         let hot = self.table.hot(active.flow);
         let next = hot.half(side).next;
         let set = self.monitors.set(hot.set);
-        let stateless = !hot.has(Flags::STORED, side);
-        let grew = active.sides[side as usize].grew;
-        if stateless && !grew {
-            return;
-        }
-        if stateless
+        if !hot.has(Flags::STORED, side)
             && set.retain[side as usize] == 0
             && active.all_read(side, set.readers[side as usize], next)
         {

@@ -2,7 +2,6 @@
 
 use core::net::IpAddr;
 
-use super::changes::Draft;
 use super::context::{FlowContext, PacketView};
 use crate::event::Hook;
 use crate::flow::{Endpoint, Proto};
@@ -80,11 +79,11 @@ pub struct PacketEdit<'e> {
 impl FlowContext<'_> {
     /// The packet at a hook, as it is now, with what this callback has changed. `None` at [`Hook::End`] and in timers.
     pub fn packet(&self) -> Option<PacketView<'_>> {
-        let at_hand = self.at_hand.as_ref()?;
-        Some(match &self.desk.draft {
-            Some(draft) => PacketView {
-                packet: &draft.packet,
-                bytes: &self.desk.room[draft.start..draft.start + draft.len],
+        let at_hand = self.at_hand()?;
+        Some(match self.desk.draft() {
+            Some((packet, bytes)) => PacketView {
+                packet,
+                bytes,
                 sender: at_hand.sender,
             },
             None => at_hand.view(),
@@ -96,51 +95,45 @@ impl FlowContext<'_> {
     /// # Errors
     /// [`EditError`].
     pub fn edit(&mut self) -> Result<PacketEdit<'_>, EditError> {
-        let at_hand = self.at_hand.as_ref().ok_or(EditError::NoPacket)?;
-        if matches!(at_hand.packet.buffer, Buffer::Datagram { .. }) {
+        let view = self.packet().ok_or(EditError::NoPacket)?;
+        if matches!(view.packet.buffer, Buffer::Datagram { .. }) {
             return Err(EditError::Fragmented);
         }
-        // Its length may have changed since.
-        let sums = match &self.desk.draft {
-            Some(draft) => Sums::of(&draft.packet, &self.desk.room[draft.start..][..draft.len]),
-            None => Sums::of(at_hand.packet, at_hand.bytes),
-        };
-        let sums = sums.ok_or(EditError::Checksum)?;
-        if self.desk.draft.is_none() {
-            let (bytes, mut packet) = (at_hand.bytes, *at_hand.packet);
-            let start = self.desk.take(bytes.len()).ok_or(EditError::NoRoom)?;
-            let copy = &mut self.desk.room[start..start + bytes.len()];
+        // Its length may have changed since the last time.
+        let sums = Sums::of(view.packet, view.bytes).ok_or(EditError::Checksum)?;
+        if self.desk.draft().is_none() {
+            let (mut packet, len) = (*view.packet, view.bytes.len());
+            let (index, ..) = self.hand.ok_or(EditError::NoPacket)?;
+            let bytes = self.desk.bytes(self.bytes, usize::from(index));
+            let start = self.desk.take(len).ok_or(EditError::NoRoom)?;
+            let copy = &mut self.desk.room[start..][..len];
             copy.copy_from_slice(bytes);
             finish_copy(&mut packet, copy);
-            *self.desk.draft = Some(Draft {
-                packet,
-                start,
-                len: bytes.len(),
-            });
+            self.desk.set_draft(packet, start, len);
         }
-        let draft = self.desk.draft.as_mut().ok_or(EditError::NoRoom)?;
+        let (packet, bytes) = self.desk.draft_mut().ok_or(EditError::NoRoom)?;
         Ok(PacketEdit {
-            packet: &mut draft.packet,
-            bytes: &mut self.desk.room[draft.start..draft.start + draft.len],
+            packet,
+            bytes,
             sums,
         })
     }
 
     /// Where the packet at hand is; `None` at the end of a burst.
     pub fn hook(&self) -> Option<Hook> {
-        self.at_hand.as_ref().map(|at_hand| at_hand.hook)
+        self.at_hand().map(|at_hand| at_hand.hook)
     }
 
     /// Drops every packet of the flow, of both sides, from the next one on: no hook sees them, the emulation stands still, and
     /// no new data comes. For as long as the flow is tracked, or until [`unblock`](Self::unblock). The packet at hand is decided
     /// by the verdict.
     pub fn block(&mut self) {
-        (self.commands.blocks, self.commands.any) = (Some(true), true);
+        (self.shard.commands.blocks, self.shard.commands.any) = (Some(true), true);
     }
 
     /// Ends [`block`](Self::block).
     pub fn unblock(&mut self) {
-        (self.commands.blocks, self.commands.any) = (Some(false), true);
+        (self.shard.commands.blocks, self.shard.commands.any) = (Some(false), true);
     }
 }
 

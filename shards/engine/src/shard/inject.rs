@@ -120,8 +120,8 @@ impl FlowContext<'_> {
     pub fn inject(&mut self, to: Side, segment: Segment<'_>) -> Result<(), InjectError> {
         self.check_injection()?;
         let from = to.other();
-        let expected = self.hot.has(Flags::BASE, from).then(|| {
-            let half = self.hot.half(from);
+        let expected = self.hot().has(Flags::BASE, from).then(|| {
+            let half = self.hot().half(from);
             half.base.at_offset(half.next)
         });
         let seq = segment.seq.map(Seq).or(expected);
@@ -146,7 +146,7 @@ impl FlowContext<'_> {
     /// # Errors
     /// [`InjectError`].
     pub fn inject_packet(&mut self, to: Side, packet: &[u8]) -> Result<(), InjectError> {
-        let version = if self.hot.key.is_v6() { 6 } else { 4 };
+        let version = if self.hot().key.is_v6() { 6 } else { 4 };
         let is_ip = packet.len() >= 20 && packet[0] >> 4 == version && packet.len() <= 65_535;
         if !is_ip {
             return Err(InjectError::BadPacket);
@@ -172,7 +172,7 @@ impl FlowContext<'_> {
         if sent == [false; 2] {
             return Err(InjectError::NotOpen);
         }
-        (self.commands.closes, self.commands.any) = (true, true);
+        (self.shard.commands.closes, self.shard.commands.any) = (true, true);
         Ok(())
     }
 
@@ -188,21 +188,20 @@ impl FlowContext<'_> {
     pub fn answer(&mut self, answer: &[u8]) -> Result<(), InjectError> {
         self.check_injection()?;
         let (client, server) = (Side::Client, Side::Server);
-        let is_open = self.hot.states[client as usize].is_synchronized()
+        let is_open = self.hot().states[client as usize].is_synchronized()
             && self
-                .at_hand
-                .as_ref()
+                .at_hand()
                 .is_some_and(|at| at.sender == client && at.hook == Hook::Receive)
-            && self.hot.has(Flags::BASE, client);
+            && self.hot().has(Flags::BASE, client);
         let seq = self
             .acked(client)
             .filter(|_| is_open)
             .ok_or(InjectError::NotOpen)?;
-        let room = self.hot.window_edge[client as usize].distance_from(seq);
+        let room = self.hot().window_edge[client as usize].distance_from(seq);
         if usize::try_from(room).unwrap_or(0) < answer.len() {
             return Err(InjectError::Window);
         }
-        let half = self.hot.half(client);
+        let half = self.hot().half(client);
         let ack = self.own_number(client, half.base.at_offset(half.next));
         let window = self.window_left(server);
         let mut at = seq;
@@ -225,16 +224,16 @@ impl FlowContext<'_> {
             at = at.plus(u32::try_from(part.len()).unwrap_or(0));
         }
         self.reset_end(server)?;
-        let special = self.world.specials.make(self.active.flow);
+        let special = self.shard.specials.make(self.flow);
         special.blocked = true;
         special.answered = Some(Answered { end: at.plus(1) });
-        self.commands.special = true;
-        (self.commands.closes, self.commands.any) = (true, true);
+        self.shard.commands.special = true;
+        (self.shard.commands.closes, self.shard.commands.any) = (true, true);
         Ok(())
     }
 
     fn check_injection(&self) -> Result<(), InjectError> {
-        if !self.desk.inline {
+        if !self.desk.notes.inline {
             Err(InjectError::NotInline)
         } else if self.proto() != Proto::TCP {
             Err(InjectError::NotStream)
@@ -247,17 +246,17 @@ impl FlowContext<'_> {
 
     /// An acknowledgment for `to` in its own numbers, where its stream is edited.
     fn own_number(&self, to: Side, ack: Seq) -> Seq {
-        match self.world.specials.edited(self.active.flow) {
-            Some(place) => self.world.edited.ack_for(place, to, ack),
+        match self.shard.specials.edited(self.flow) {
+            Some(place) => self.shard.edited.ack_for(place, to, ack),
             None => ack,
         }
     }
 
     /// The highest acknowledgment number of a side.
     fn acked(&self, side: Side) -> Option<Seq> {
-        self.hot
+        self.hot()
             .has(Flags::ACKED, side)
-            .then(|| self.hot.half(side).acked)
+            .then(|| self.hot().half(side).acked)
     }
 
     /// What is left of the window that a side has announced, as it stands in a header.
@@ -265,8 +264,8 @@ impl FlowContext<'_> {
         let Some(acked) = self.acked(side) else {
             return 0;
         };
-        let left = self.hot.window_edge[side as usize].distance_from(acked);
-        let scaled = u32::try_from(left).unwrap_or(0) >> self.hot.scale(side);
+        let left = self.hot().window_edge[side as usize].distance_from(acked);
+        let scaled = u32::try_from(left).unwrap_or(0) >> self.hot().scale(side);
         u16::try_from(scaled).unwrap_or(u16::MAX)
     }
 
@@ -284,12 +283,12 @@ impl FlowContext<'_> {
             ack,
             window: 0,
         };
-        match self.hot.states[to as usize] {
+        match self.hot().states[to as usize] {
             State::Listen | State::Closed => return Ok(false),
-            State::SynSent if self.hot.has(Flags::BASE, to) => {
+            State::SynSent if self.hot().has(Flags::BASE, to) => {
                 // Only the acknowledgment counts (RFC 9293, section 3.10.7.3).
                 numbers.flags = TcpFlags::RST | TcpFlags::ACK;
-                numbers.ack = self.hot.half(to).base;
+                numbers.ack = self.hot().half(to).base;
                 if candidates.is_empty() {
                     candidates.push(Seq(0));
                 }
@@ -320,19 +319,16 @@ impl FlowContext<'_> {
         if let Some(acked) = self.acked(to) {
             add(acked);
         }
-        if self.hot.has(Flags::BASE, from) {
-            let half = self.hot.half(from);
+        if self.hot().has(Flags::BASE, from) {
+            let half = self.hot().half(from);
             let next = half.base.at_offset(half.next);
             add(next);
-            let fin_at = self.cold.half(from).fin_at;
+            let fin_at = self.cold().half(from).fin_at;
             if fin_at != UNKNOWN && half.next >= fin_at {
                 add(next.plus(1));
             }
         }
-        let at_hand = self
-            .at_hand
-            .as_ref()
-            .filter(|at_hand| at_hand.sender == from);
+        let at_hand = self.at_hand().filter(|at_hand| at_hand.sender == from);
         if let Some((packet, Transport::Tcp { seq, flags, .. })) =
             at_hand.map(|at_hand| (at_hand.packet, at_hand.packet.transport))
         {
@@ -348,17 +344,17 @@ impl FlowContext<'_> {
 
     /// The packet whose link layer injected ones take over: its index, itself, its buffer as it came, and its sender.
     fn template(&self) -> Option<(u8, &Packet, &[u8], Side)> {
-        let (index, sender) = match &self.at_hand {
+        let (index, sender) = match &self.at_hand() {
             Some(at_hand) => (at_hand.index, at_hand.sender),
-            None => self.active.packet?,
+            None => self.active()?.packet?,
         };
-        let packet = self.world.packets.get(usize::from(index))?;
+        let packet = self.packets.get(usize::from(index))?;
         Some((index, packet, self.bytes.get(usize::from(index))?, sender))
     }
 
     /// What is remembered of packets that go to `to`, or of those that come from there: then with true.
     fn way(&self, to: Side) -> Option<(&Way, bool)> {
-        let of = |side: Side| self.world.ways.of(self.active.flow, side);
+        let of = |side: Side| self.shard.ways.of(self.flow, side);
         let forth = of(to.other()).map(|way| (way, false));
         forth.or_else(|| Some((of(to)?, true)))
     }
@@ -403,7 +399,7 @@ impl FlowContext<'_> {
             .timestamps(to)
             .filter(|_| !numbers.flags.contains(TcpFlags::RST));
         let options_len = if stamps.is_some() { 12 } else { 0 };
-        let (ip_len, is_v6) = if self.hot.key.is_v6() {
+        let (ip_len, is_v6) = if self.hot().key.is_v6() {
             (40, true)
         } else {
             (20, false)
@@ -462,7 +458,7 @@ impl FlowContext<'_> {
     /// Timestamp and echo of a segment to `to`, where both ends send them: systems drop segments without (RFC 7323, section
     /// 3.2).
     fn timestamps(&self, to: Side) -> Option<(u32, u32)> {
-        let (own, peer) = (self.cold.trouble(to.other()), self.cold.trouble(to));
+        let (own, peer) = (self.cold().trouble(to.other()), self.cold().trouble(to));
         (own.ts_lag != 0 && peer.ts_lag != 0).then_some((own.ts_latest, peer.ts_latest))
     }
 
@@ -473,7 +469,7 @@ impl FlowContext<'_> {
         len: usize,
         write: impl FnOnce(&mut [u8]),
     ) -> Result<(), InjectError> {
-        if !self.desk.inline {
+        if !self.desk.notes.inline {
             return Err(InjectError::NotInline);
         }
         let Outgoing {
@@ -507,7 +503,7 @@ impl FlowContext<'_> {
 
     /// Replies to a packet of a client that got its answer from here, or of its server.
     fn reply(&mut self, answered: Answered) -> Result<(), InjectError> {
-        let Some(at_hand) = self.at_hand else {
+        let Some(at_hand) = self.at_hand() else {
             return Ok(());
         };
         let Transport::Tcp {
@@ -555,13 +551,12 @@ impl Shard {
         let Some(answered) = answered else {
             return;
         };
-        let slot = self.activate(number, run.packets[i].timestamp);
+        self.activate(number, run.packets[i].timestamp);
         run.at_hand = Some((i, side));
-        let (_, mut context) = self.context(run, slot, 0, Hook::Receive);
+        let (_, mut context) = self.context(run, number, 0, Hook::Receive);
         // Without room, the next packet is answered.
         let _ = context.reply(answered);
-        let used = context.desk.used;
-        run.adopt(used);
+        run.adopt();
         run.at_hand = None;
     }
 

@@ -1,5 +1,6 @@
 //! How flows begin, grow old and leave.
 
+use super::commands::Commands;
 use super::context::ClientBy;
 use super::monitors::members;
 use super::sets::{EMPTY, Full};
@@ -352,11 +353,11 @@ impl Shard {
             let actor = self.monitors.actor(monitor);
             if self.monitors.get(monitor).is_some() && !told.contains(&actor) {
                 told.push(actor);
-                let (host, mut context) = self.context(run, slot, monitor, Hook::End);
-                context.commands.leaves = true;
+                let (host, mut context) = self.context(run, flow, monitor, Hook::End);
+                context.shard.commands.leaves = true;
                 host.on_removed(actor, &mut context);
-                let used = context.desk.used;
-                run.adopt(used);
+                run.adopt();
+                self.commands = Commands::default();
             }
         }
         for monitor in members(attached & self.monitors.forgotten_soon()) {

@@ -12,6 +12,7 @@ pub mod edit;
 mod edited;
 pub mod facts;
 mod figures;
+mod hooks;
 pub mod inject;
 mod learn;
 mod lifecycle;
@@ -43,7 +44,7 @@ use mosaic_port::Timestamp;
 
 use crate::actor::{ActorId, Host, ShardContext};
 use crate::counters::Drops;
-use crate::event::{EVENTS, EndReason, Event, EventSet, Hook, Side, Verdict};
+use crate::event::{EVENTS, EndReason, Event, EventSet, Hook, Side};
 use crate::flow::alias::Aliases;
 use crate::flow::classes::Classes;
 use crate::flow::entry::Flags;
@@ -199,6 +200,8 @@ pub struct Shard {
     edited: edited::EditedFlows,
     /// Further keys of flows.
     aliases: Aliases,
+    /// What the callback at work has asked for.
+    commands: commands::Commands,
     /// What was changed in the last burst; `None` while one is being processed.
     changes: Option<Box<Changes>>,
     /// Flows below this number have forgotten the monitors that are closing.
@@ -272,10 +275,10 @@ impl Run<'_> {
         }
     }
 
-    /// Takes in what a callback has made with so much of its room.
+    /// Takes in what a callback has made.
     #[inline]
-    fn adopt(&mut self, used: usize) {
-        self.changes.adopt(used, self.at_hand.map(|(i, _)| i));
+    fn adopt(&mut self) {
+        self.changes.adopt(self.at_hand.map(|(i, _)| i));
     }
 
     /// Who sent the packet that `hook` shows.
@@ -341,6 +344,7 @@ impl Shard {
             specials: special::Specials::new(config.flows_max),
             edited: edited::EditedFlows::default(),
             aliases: Aliases::new(config.flows_max),
+            commands: commands::Commands::default(),
             changes: Some(Box::default()),
             finished_to: 0,
             #[cfg(test)]
@@ -647,64 +651,15 @@ impl Shard {
             self.note_way(run, i, number);
         }
         if hooked || self.burst.has_pending() {
-            let slot = self.activate(number, run.packets[i].timestamp);
-            self.burst.note_packet(slot, i, side);
-            run.at_hand = Some((i, side));
-            self.hook(run, (number, slot), Hook::Send);
+            self.take_in_hand(run, (i, side), number);
+            self.hook(run, number, Hook::Send);
             if run.unseen >> i & 1 == 0 {
-                self.hook(run, (number, slot), Hook::Receive);
+                self.hook(run, number, Hook::Receive);
             } else {
                 self.burst.forget_pending();
             }
             run.at_hand = None;
         }
-    }
-
-    /// Shows the packet at hand, and then the events it raised, to those who asked for them at `hook`.
-    #[inline]
-    fn hook(&mut self, run: &mut Run<'_>, (flow, slot): (u32, u8), hook: Hook) {
-        let id = self.table.hot(flow).set;
-        if self.monitors.set(id).events[hook as usize].contains(EventSet::PACKET_IN) {
-            self.show_packet(run, slot, id, hook);
-        }
-        if self.burst.has_pending() {
-            self.show_pending(run, slot, hook);
-        }
-    }
-
-    #[inline(never)]
-    fn show_packet(&mut self, run: &mut Run<'_>, slot: u8, id: u16, hook: Hook) {
-        let Some((i, sender)) = run.at_hand else {
-            return;
-        };
-        let listeners = self.monitors.listeners(id, Event::PacketIn, hook);
-        for monitor in self.monitors.chain(listeners, Some(sender)) {
-            // One that was called before may have closed it.
-            let Some(own) = self.monitors.get(monitor) else {
-                continue;
-            };
-            if own.ask.unless_dropped && run.is_dropped() {
-                continue;
-            }
-            let actor = own.actor;
-            let (host, mut context) = self.context(run, slot, monitor, hook);
-            let Some(at_hand) = context.at_hand else {
-                continue;
-            };
-            let view = at_hand.view();
-            let verdict = host.on_packet(actor, &mut context, &view, hook);
-            let (commands, used) = (context.commands.given(), context.desk.used);
-            run.adopt(used);
-            if verdict != Verdict::Forward {
-                run.drop_packet();
-                let unseen = verdict == Verdict::DropUnseen && hook == Hook::Send;
-                run.unseen |= u64::from(unseen) << i;
-            }
-            if let Some(commands) = commands {
-                self.obey(run, slot, actor, commands);
-            }
-        }
-        self.show_user(run, slot, (id, Event::PacketIn), hook, u16::MAX);
     }
 
     /// Counts an event, shows it to those who asked for it at `hook`, and keeps it for those who asked for it at the end of
@@ -724,25 +679,26 @@ impl Shard {
     fn raise_with_packet(&mut self, (flow, slot): (u32, u8), event: Event, hook: Hook) {
         self.count_event(event);
         let set = self.monitors.set(self.table.hot(flow).set);
-        if set.shows_early() {
+        if set.shows_early() || set.events[Hook::End as usize].contains(event.set()) {
+            self.keep_with_packet((flow, slot), event, hook);
+        }
+    }
+
+    #[inline(never)]
+    fn keep_with_packet(&mut self, (flow, slot): (u32, u8), event: Event, hook: Hook) {
+        if self.monitors.set(self.table.hot(flow).set).shows_early() {
             self.burst.hold(event, hook);
         }
         self.queue((flow, slot), event);
     }
 
     /// Keeps an event for those who asked for it at the end of the burst, as they have by now.
-    #[inline]
     fn queue(&mut self, (flow, slot): (u32, u8), event: Event) {
         let id = self.table.hot(flow).set;
         if self.monitors.set(id).events[Hook::End as usize].contains(event.set()) {
-            self.queue_asked((id, slot), event);
+            let asked = self.monitors.asking_at_end(id, event);
+            self.burst.queue(slot, event, asked);
         }
-    }
-
-    #[inline(never)]
-    fn queue_asked(&mut self, (id, slot): (u16, u8), event: Event) {
-        let asked = self.monitors.asking_at_end(id, event);
-        self.burst.queue(slot, event, asked);
     }
 
     #[inline(never)]

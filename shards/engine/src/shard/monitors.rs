@@ -413,10 +413,10 @@ impl Iterator for Chain {
         if self.left == 0 {
             return None;
         }
-        let slot = match (self.order, self.backwards) {
-            (None, false) => u8::try_from(self.left.trailing_zeros()).ok()?,
-            (None, true) => u8::try_from(self.left.ilog2()).ok()?,
-            (Some(order), backwards) => self.next_of(order, backwards)?,
+        let slot = match self.order {
+            None if self.backwards => u8::try_from(self.left.ilog2()).ok()?,
+            None => u8::try_from(self.left.trailing_zeros()).ok()?,
+            Some(order) => self.next_of(order)?,
         };
         self.left &= !(1 << slot);
         Some(slot)
@@ -425,15 +425,22 @@ impl Iterator for Chain {
 
 impl Chain {
     #[cold]
-    fn next_of(&self, order: u64, backwards: bool) -> Option<u8> {
+    fn next_of(&self, order: u64) -> Option<u8> {
         let mut slots = (0..16).map(|at| u8::try_from(order >> (4 * at) & 0xf).unwrap_or(0));
         let is_left = |slot: &u8| self.left & 1 << *slot != 0;
-        if backwards {
+        if self.backwards {
             slots.rfind(is_left)
         } else {
             slots.find(is_left)
         }
     }
+}
+
+/// The monitor in `mask`, if there is one and no other.
+#[inline]
+pub(crate) fn only(mask: u16) -> Option<u8> {
+    let is_one = mask.is_power_of_two();
+    is_one.then(|| u8::try_from(mask.trailing_zeros()).unwrap_or(0))
 }
 
 /// Numbers of the monitors in `mask`, ascending.

@@ -140,7 +140,8 @@ impl Shard {
             return false;
         };
         let monitor = u8::try_from(below.trailing_zeros()).unwrap_or(0);
-        let (host, context) = self.context(run, slot, monitor, hook);
+        let flow = self.burst.actives[usize::from(slot)].flow;
+        let (host, context) = self.context(run, flow, monitor, hook);
         let actor = asked.actor;
         let happens = host.on_predicate(actor, &mut || asked.ask(&context));
         self.monitors.users.put_back(asked);

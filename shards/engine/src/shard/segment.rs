@@ -14,6 +14,7 @@ use crate::flow::entry::{Flags, UNKNOWN};
 use crate::stream::BurstSegment;
 use crate::tcp::{Input, Judged, Seq, State};
 use crate::wire::{Packet, TcpFlags, Transport};
+use mosaic_port::Timestamp;
 
 /// A TCP segment, as far as the emulation looks at it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -111,31 +112,24 @@ impl Shard {
         {
             return false;
         }
-        let hot = self.table.hot(number);
-        let set = self.monitors.set(hot.set);
+        let set = self.monitors.set(self.table.hot(number).set);
         let (hooked, tracked) = (set.hooked, set.tracked);
-        let active = hooked || segment.len > 0 && set.mask != 0;
-        let slot = if active {
-            self.activate(number, packet.timestamp)
-        } else {
-            0
-        };
         if hooked {
             if tracked {
                 self.track(number, side, packet, run.bytes[i]);
             }
             let mark = run.changes.mark(i);
-            self.burst.note_packet(slot, i, side);
-            run.at_hand = Some((i, side));
-            self.hook(run, (number, slot), Hook::Send);
+            self.take_in_hand(run, (i, side), number);
+            // Nothing waits for a hook: what ordinary segments raise, they raise at the end of the burst.
+            self.hook_packet(run, number, Hook::Send);
             if run.changes.mark(i) != mark || run.unseen >> i & 1 != 0 {
-                self.receive_changed(run, i, slot, (side, segment));
+                self.receive_changed(run, i, number, (side, segment));
                 return true;
             }
         }
-        self.take_ordinary(number, slot, side, segment);
+        self.take_ordinary(i, (number, packet.timestamp), (side, segment));
         if hooked {
-            self.hook(run, (number, slot), Hook::Receive);
+            self.hook_packet(run, number, Hook::Receive);
             run.at_hand = None;
         }
         true
@@ -160,7 +154,12 @@ impl Shard {
     }
 
     #[inline]
-    fn take_ordinary(&mut self, number: u32, slot: u8, side: Side, segment: &Segment) {
+    fn take_ordinary(
+        &mut self,
+        i: usize,
+        (number, now): (u32, Timestamp),
+        (side, segment): (Side, &Segment),
+    ) {
         let (hot, cold) = self.table.both_mut(number);
         let scale = hot.scale(side);
         let half = hot.half_mut(side);
@@ -180,18 +179,24 @@ impl Shard {
         if segment.len == 0 {
             return;
         }
-        let half = hot.half_mut(side);
-        let offset = half.next;
-        half.next += u64::from(segment.len);
+        let set = self.monitors.set(hot.set);
+        if set.keeps_bytes(side) {
+            let slot = self.activate(number, now);
+            self.burst.note_packet(slot, i, side);
+            self.grow(slot, side);
+            let segment = BurstSegment {
+                offset: self.table.hot(number).half(side).next,
+                packet: segment.buffer,
+                next: u16::MAX,
+                at: segment.at,
+                len: segment.len,
+            };
+            self.burst.push_segment(slot, side as usize, segment);
+        } else if set.mask != 0 {
+            self.grow_unread(number, side, now);
+        }
         self.counters.stream_bytes += u64::from(segment.len);
-        let set = hot.set;
-        self.note_new_data(slot, side, set, || BurstSegment {
-            offset,
-            packet: segment.buffer,
-            next: u16::MAX,
-            at: segment.at,
-            len: segment.len,
-        });
+        self.table.hot_mut(number).half_mut(side).next += u64::from(segment.len);
     }
 
     /// Any segment, step by step.
@@ -235,7 +240,7 @@ impl Shard {
         if !refused {
             self.update_sender((number, slot), side, segment);
         }
-        self.hook(run, (number, slot), Hook::Send);
+        self.hook(run, number, Hook::Send);
         if judged != Judged::Acceptable {
             self.note_invalid(run, slot, side);
         }
@@ -248,10 +253,10 @@ impl Shard {
         &mut self,
         run: &mut Run<'_>,
         i: usize,
-        slot: u8,
+        number: u32,
         (side, as_sent): (Side, &Segment),
     ) {
-        let number = self.burst.actives[usize::from(slot)].flow;
+        let slot = self.slot_at_hand(run, number);
         let rare = self.table.cold_mut(number).half_mut(side);
         rare.payload_adjust = rare.payload_adjust.wrapping_add(u64::from(as_sent.len));
         self.count_control(run, (number, slot), side, as_sent);
@@ -269,10 +274,11 @@ impl Shard {
         as_sent: &Segment,
         refused: bool,
     ) {
-        let is_as_sent = run.editing.is_none() && (run.changes.changed | run.unseen) >> i & 1 == 0;
+        let is_as_sent =
+            run.editing.is_none() && (run.changes.notes.changed | run.unseen) >> i & 1 == 0;
         if is_as_sent {
             self.take_in(run, (number, slot), side, as_sent, refused);
-            self.hook(run, (number, slot), Hook::Receive);
+            self.hook(run, number, Hook::Receive);
         } else {
             self.receive_as_left(run, i, (number, slot), side, refused);
         }
@@ -304,7 +310,7 @@ impl Shard {
             refused = judged != Judged::Acceptable && segment.is_refusable(profile);
         }
         self.take_in(run, (number, slot), side, &segment, refused);
-        self.hook(run, (number, slot), Hook::Receive);
+        self.hook(run, number, Hook::Receive);
     }
 
     /// The emulated receiver of a segment that `side` sent, and what it makes possible.

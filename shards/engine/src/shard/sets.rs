@@ -141,6 +141,8 @@ pub(crate) struct Set {
     pub(crate) readers: [u16; 2],
     /// Events any of them asks for, by hook, also as the base of user-defined ones.
     pub(crate) events: [EventSet; 3],
+    /// Who of them asks for packets, by hook; a bit each.
+    pub(crate) packets: [u16; 2],
     /// Whether any of them asks for facts of packets and round trips.
     pub(crate) tracked: bool,
     /// Whether packets are asked for at any hook, or `tracked`.
@@ -550,6 +552,8 @@ impl Sets {
                 set.retain[side] = set.retain[side].max(self.retain[at]);
             }
         }
+        let packets = EventSet::PACKET_IN.bits().trailing_zeros() as usize;
+        set.packets = [0, 1].map(|hook: usize| rest.listeners[hook][packets]);
         set.tracked = *mask & self.track != 0;
         set.hooked = set.tracked || (set.events[0] | set.events[1]).contains(EventSet::PACKET_IN);
         self.sets[id] = set;

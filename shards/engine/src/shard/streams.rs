@@ -212,10 +212,12 @@ impl Shard {
         segment: impl FnOnce() -> BurstSegment,
     ) {
         let set = self.monitors.set(set);
-        if set.keeps_bytes(side) {
+        let is_kept = set.keeps_bytes(side);
+        if is_kept || set.mask != 0 {
+            self.grow(slot, side);
+        }
+        if is_kept {
             self.burst.push_segment(slot, side as usize, segment());
-        } else if set.mask != 0 {
-            self.burst.actives[usize::from(slot)].sides[side as usize].grew = true;
         }
     }
 
@@ -235,7 +237,7 @@ impl Shard {
         if reached > next {
             self.counters.stream_bytes += reached - next;
             self.move_next(number, side, reached);
-            self.burst.actives[usize::from(slot)].sides[side as usize].grew = true;
+            self.grow(slot, side);
         }
     }
 

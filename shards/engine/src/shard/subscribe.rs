@@ -60,7 +60,7 @@ impl FlowContext<'_> {
     /// The monitor on whose behalf the callback is made; in a timer the first one its actor has on the flow, one that reads
     /// before others.
     pub fn monitor(&self) -> MonitorId {
-        self.monitors.id(self.monitor)
+        self.shard.monitors.id(self.monitor)
     }
 
     /// Asks for more on this flow, for this monitor, from the next event on: built-in events, or a user-defined one, at a
@@ -97,7 +97,7 @@ impl FlowContext<'_> {
 
     /// The user-defined event of this name, whoever has defined it.
     pub fn event(&self, name: &str) -> Option<UserEventId> {
-        self.monitors.users.named(name)
+        self.shard.monitors.users.named(name)
     }
 
     /// Makes a user-defined event happen, after the event at hand, whatever its predicate says: those who asked for it at
@@ -107,17 +107,17 @@ impl FlowContext<'_> {
     /// # Errors
     /// [`RaiseError`].
     pub fn raise(&mut self, event: UserEventId, payload: u64) -> Result<(), RaiseError> {
-        if self.commands.leaves {
+        if self.shard.commands.leaves {
             return Err(RaiseError::Leaving);
         }
-        self.monitors.users.raise(event, payload)
+        self.shard.monitors.users.raise(event, payload)
     }
 
     fn ask(&mut self, hook: Hook, topic: Topic, wanted: bool) -> Result<(), SubscribeError> {
-        let asked = self.monitors.check(hook, topic)?;
-        let now = self.commands.set.unwrap_or(self.set_at_call());
-        let is_attached = self.monitors.set(now).mask & 1 << self.monitor != 0;
-        if !is_attached || self.commands.stops || self.commands.leaves {
+        let asked = self.shard.monitors.check(hook, topic)?;
+        let now = self.shard.commands.set.unwrap_or(self.set_at_call());
+        let is_attached = self.shard.monitors.set(now).mask & 1 << self.monitor != 0;
+        if !is_attached || self.shard.commands.stops || self.shard.commands.leaves {
             return Err(SubscribeError::NotAttached);
         }
         let monitor = self.monitor;
@@ -133,11 +133,11 @@ impl FlowContext<'_> {
                 wanted,
             },
         };
-        let set = self.monitors.after(now, change)?;
-        if let Some(passed) = self.commands.set.replace(set) {
-            self.monitors.give(passed);
+        let set = self.shard.monitors.after(now, change)?;
+        if let Some(passed) = self.shard.commands.set.replace(set) {
+            self.shard.monitors.give(passed);
         }
-        self.commands.any = true;
+        self.shard.commands.any = true;
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use mosaic_port::Timestamp;
 use super::{Run, Shard};
 use crate::actor::{ActorId, ShardContext};
 use crate::event::Hook;
-use crate::flow::entry::NONE;
+use crate::flow::entry::{Activity, NONE};
 use crate::limits;
 
 /// Handle of a timer; never names another one later.
@@ -310,17 +310,13 @@ impl Shard {
         let lent = if reading != 0 { reading } else { own };
         let monitor = u8::try_from(lent.trailing_zeros()).unwrap_or(0);
         let slot = self.activate(flow, self.clock);
-        let (host, mut context) = self.context(run, slot, monitor, Hook::End);
+        let (host, mut context) = self.context(run, flow, monitor, Hook::End);
         host.on_timer(actor, &mut context, id);
-        let (commands, used) = (context.commands, context.desk.used);
-        run.adopt(used);
-        if commands.any {
-            self.obey(run, slot, actor, commands);
-        }
+        self.give_back(run, flow, actor);
         self.answer(run, slot, Hook::End);
         // It may have read.
         self.flush(run, slot);
-        self.table.hot_mut(flow).active = 0;
+        self.table.hot_mut(flow).active = Activity::REST;
         self.burst.clear();
     }
 }

@@ -111,10 +111,10 @@ impl FlowContext<'_> {
     /// # Errors
     /// [`TranslateError`].
     pub fn translate(&mut self, translation: Translation) -> Result<(), TranslateError> {
-        let at_hand = self.at_hand.as_ref().ok_or(TranslateError::NotOpening)?;
+        let at_hand = self.at_hand().ok_or(TranslateError::NotOpening)?;
         let opens = at_hand.hook == Hook::Send
             && at_hand.sender == Side::Client
-            && self.hot.half(Side::Server).packets == 0
+            && self.hot().half(Side::Server).packets == 0
             && self.translation().is_none();
         if !opens {
             return Err(TranslateError::NotOpening);
@@ -129,36 +129,36 @@ impl FlowContext<'_> {
         let server = translation.server.unwrap_or(self.endpoint(Side::Server));
         let (key, direction) = self.key_of(client, server).ok_or(TranslateError::Family)?;
         let owner = self.owner_of(&key);
-        if owner != self.shard {
+        if owner != self.shard.config.shard {
             return Err(TranslateError::OtherShard(owner));
         }
-        let alias = (key != self.hot.key).then_some(key);
+        let alias = (key != self.hot().key).then_some(key);
         if let Some(key) = alias {
-            let hash = self.world.table.hash(&key);
-            let is_taken = self.world.table.find(&key, hash, None).is_some()
-                || self.world.aliases.find(&key, hash).is_some();
+            let hash = self.shard.table.hash(&key);
+            let is_taken = self.shard.table.find(&key, hash, None).is_some()
+                || self.shard.aliases.find(&key, hash).is_some();
             if is_taken {
                 return Err(TranslateError::Taken);
             }
-            if self.world.aliases.is_full() {
+            if self.shard.aliases.is_full() {
                 return Err(TranslateError::NoRoom);
             }
-            let flow = self.active.flow;
-            self.world.aliases.insert(key, hash, flow, direction);
+            let flow = self.flow;
+            self.shard.aliases.insert(key, hash, flow, direction);
         }
         let seen = [key.source(direction), key.source(direction.reversed())];
-        self.world.specials.make(self.active.flow).translated = Some(Translated {
+        self.shard.specials.make(self.flow).translated = Some(Translated {
             asked: translation,
             seen,
             alias,
         });
-        (self.commands.special, self.commands.any) = (true, true);
+        (self.shard.commands.special, self.shard.commands.any) = (true, true);
         Ok(())
     }
 
     /// How the flow is translated, if it is.
     pub fn translation(&self) -> Option<Translation> {
-        let special = self.world.specials.get(self.active.flow)?;
+        let special = self.shard.specials.get(self.flow)?;
         Some(special.translated.as_ref()?.asked)
     }
 
@@ -170,22 +170,22 @@ impl FlowContext<'_> {
     }
 
     fn owner_of(&self, key: &FlowKey) -> u16 {
-        self.world.config.owner_of(key)
+        self.shard.config.owner_of(key)
     }
 
     /// The key of packets from `client` to `server`.
     fn key_of(&self, client: Endpoint, server: Endpoint) -> Option<(FlowKey, Direction)> {
-        let (own, is_v6) = (&self.hot.key, self.hot.key.is_v6());
+        let (own, is_v6) = (&self.hot().key, self.hot().key.is_v6());
         let key = key_between(own.proto(), own.domain(), client, server)?;
         (key.0.is_v6() == is_v6).then_some(key)
     }
 
     /// The ends of the flow as `side` sees them: client, server.
     pub(super) fn ends_for(&self, side: Side) -> [Endpoint; 2] {
-        let special = self.world.specials.get(self.active.flow);
+        let special = self.shard.specials.get(self.flow);
         match special.and_then(|special| special.translated.as_ref()) {
             Some(translated) if side == Side::Server => translated.seen,
-            _ => self.hot.ends(),
+            _ => self.hot().ends(),
         }
     }
 }

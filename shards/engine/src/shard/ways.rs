@@ -142,7 +142,7 @@ impl Shard {
     /// Remembers how the sender of packet `i` is reached, where that was asked for.
     #[cold]
     pub(super) fn note_way(&mut self, run: &Run<'_>, i: usize, flow: u32) {
-        if !run.changes.inline || !self.ways.is_asked(flow) {
+        if !run.changes.notes.inline || !self.ways.is_asked(flow) {
             return;
         }
         // As it came: a segment of an edited flow that has waited stands in the place of another packet.

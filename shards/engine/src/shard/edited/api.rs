@@ -2,7 +2,6 @@
 
 use super::{EditedFlows, frames};
 use crate::event::{Hook, Side};
-use crate::shard::changes::Draft;
 use crate::shard::context::FlowContext;
 use crate::shard::edit::EditError;
 use crate::shard::{Run, Shard};
@@ -80,12 +79,9 @@ impl FlowContext<'_> {
         len: usize,
         bytes: &[u8],
     ) -> Result<(), EditError> {
-        let at_hand = self.at_hand.ok_or(EditError::NoPacket)?;
+        let (index, ..) = self.hand.ok_or(EditError::NoPacket)?;
         let editing = self.editing.ok_or(EditError::NotEdited)?;
-        let (packet, head) = match &*self.desk.draft {
-            Some(draft) => (draft.packet, draft.start),
-            None => (*at_hand.packet, 0),
-        };
+        let packet = *self.packet().ok_or(EditError::NoPacket)?.packet;
         let payload = packet.payload_captured as usize;
         if at < editing.fresh_from || !editing.is_fresh {
             return Err(EditError::Decided);
@@ -111,22 +107,17 @@ impl FlowContext<'_> {
         }
         let body = packet.payload_at as usize;
         let start = self.desk.take(body + new).ok_or(EditError::NoRoom)?;
-        let (kept, room) = self.desk.room.split_at_mut(start);
-        let from = match &*self.desk.draft {
-            Some(draft) => &kept[head..head + draft.len],
-            None => at_hand.bytes,
-        };
+        let came = self.desk.bytes(self.bytes, usize::from(index));
+        let draft = self.desk.draft_range();
+        let (made, room) = self.desk.room.split_at_mut(start);
+        let from = draft.map_or(came, |range| &made[range]);
         let packet = frames::resize(&packet, from, &mut room[..body + new], |into| {
             let old = &from[body..body + payload];
             into[..at].copy_from_slice(&old[..at]);
             into[at..at + bytes.len()].copy_from_slice(bytes);
             into[at + bytes.len()..].copy_from_slice(&old[at + len..]);
         });
-        *self.desk.draft = Some(Draft {
-            packet,
-            start,
-            len: body + new,
-        });
+        self.desk.set_draft(packet, start, body + new);
         Ok(())
     }
 
@@ -136,8 +127,8 @@ impl FlowContext<'_> {
     ///
     /// What was edited stays so, and translated.
     pub fn edit_stream(&mut self, side: Side, on: bool) {
-        self.commands.edits[side as usize] = Some(on);
-        self.commands.any = true;
+        self.shard.commands.edits[side as usize] = Some(on);
+        self.shard.commands.any = true;
     }
 }
 

@@ -28,7 +28,8 @@ impl Shard {
         span: &Span,
         passing: Passing,
     ) {
-        let goes_on = run.changes.inline && run.dropped >> i & 1 == 0 && passing != Passing::Left;
+        let goes_on =
+            run.changes.notes.inline && run.dropped >> i & 1 == 0 && passing != Passing::Left;
         if span.is(TcpFlags::ACK) && !span.is(TcpFlags::SYN) {
             let other = span.side.other();
             if goes_on && !self.translate_ack(run, i, (number, place), span) {
@@ -145,7 +146,7 @@ impl Shard {
     /// the byte they stand for.)
     fn push(&mut self, run: &mut Run<'_>, i: usize, (number, place): (u32, u32), span: &Span) {
         let other = span.side.other();
-        let (Some(edge), true) = (self.edge(number, place, other), run.changes.inline) else {
+        let (Some(edge), true) = (self.edge(number, place, other), run.changes.notes.inline) else {
             return;
         };
         let limit = self.payload_max(place, other, run.packet(i), 0);
@@ -302,7 +303,7 @@ impl Shard {
         span: &Span,
     ) {
         let (hot, other) = (self.table.hot(number), span.side.other());
-        if !run.changes.inline || !hot.has(Flags::ACKED, other) || !span.is(TcpFlags::ACK) {
+        if !run.changes.notes.inline || !hot.has(Flags::ACKED, other) || !span.is(TcpFlags::ACK) {
             return;
         }
         let raw = run.packet(i);

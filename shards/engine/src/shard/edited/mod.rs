@@ -237,7 +237,7 @@ impl Shard {
         let Some(span) = self.span(run, i, number, place) else {
             return;
         };
-        if !run.changes.inline {
+        if !run.changes.notes.inline {
             self.skip_uncaptured(number, place, &span);
         }
         let takes_room = !span.is_empty() && !span.flags.intersects(TcpFlags::SYN | TcpFlags::RST);
@@ -295,7 +295,7 @@ impl Shard {
         let fin = i64::from(flags.contains(TcpFlags::FIN));
         // Who sent what was captured got original numbers, since nothing was edited on its way.
         let other = &self.edited.list[place as usize].sides[side.other() as usize];
-        let ack = if run.changes.inline || !other.started {
+        let ack = if run.changes.notes.inline || !other.started {
             Seq(ack)
         } else {
             other.stream.seq(Seq(ack))
@@ -353,7 +353,7 @@ impl Shard {
             Keeping::NoRoom => {
                 self.counters.held_refused += 1;
                 self.counters.bounds_hit += 1;
-                if !run.changes.inline
+                if !run.changes.notes.inline
                     && let Some(first) = side.held.first()
                 {
                     // Nobody will send it again: better a hole than nothing.
@@ -448,7 +448,7 @@ impl Shard {
         let Some(place) = self.specials.edited(number) else {
             return;
         };
-        if run.changes.inline {
+        if run.changes.notes.inline {
             return;
         }
         for side in Side::BOTH {
@@ -473,7 +473,7 @@ impl Shard {
         if !self.enter(run, i, place, span) {
             return self.drop_for_room(run, i);
         }
-        if !run.changes.inline {
+        if !run.changes.notes.inline {
             write_ack(run, i, span);
         }
         run.editing = self.editing(run, i, place, span);

@@ -7,7 +7,7 @@ use std::vec::Vec;
 use super::edits::{ADDRESSES, Act, ISNS, Middle, PORTS, open, tcp4};
 use super::fixture::{CLIENT, SERVER};
 use crate::actor::{FlowContext, InjectError, Segment};
-use crate::event::{EndReason, Event, Hook, Side, Verdict};
+use crate::event::{EndReason, Event, EventSet, Hook, Side, Verdict};
 use crate::flow::Direction;
 use crate::shard::ShardConfig;
 use crate::wire::testing::{Bench as Entrance, OneFrame, ethernet, ipv4, join, udp};
@@ -224,6 +224,38 @@ fn at_the_end_of_a_burst_the_last_packet_lends_its_link_layer() {
     );
     middle.shard.finish(&mut host);
     assert_eq!(host.0[1], Err(InjectError::NoPacket));
+}
+
+/// Where nobody sees packets, too.
+#[test]
+fn a_reader_resets_what_it_reads() {
+    struct Resets(Vec<Result<(), InjectError>>);
+    impl crate::actor::Host for Resets {
+        fn on_event(&mut self, _: crate::actor::ActorId, flow: &mut FlowContext<'_>, _: Event) {
+            self.0.push(flow.reset());
+        }
+    }
+    let mut middle = Middle::new(vec![]);
+    let mut shard = middle.shard.start_actor(crate::actor::ActorId(0));
+    let monitor = shard.monitor_stream(None);
+    monitor.on(Hook::End, EventSet::NEW_DATA).open().unwrap();
+    open(&mut middle);
+    let frame = tcp4(CLIENT, ACK, (1, 1), b"bad");
+    let packet = middle.entrance.frame(OneFrame {
+        timestamp: 2_000_000_000,
+        ..OneFrame::new(LinkType::ETHERNET, &frame)
+    });
+    let mut host = Resets(Vec::new());
+    let layers = [crate::wire::Encapsulation::default()];
+    middle
+        .shard
+        .handle_burst(&[packet.unwrap()], &[&frame], &layers, &mut host);
+    assert_eq!(host.0, [Ok(())]);
+    let said = said(&middle, CLIENT);
+    assert!(
+        said.contains(&(SERVER, RST | ACK, 4, 1, vec![])),
+        "{said:?}"
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use std::vec::Vec;
 
 use super::fixture::*;
-use crate::event::{EventSet, Side};
+use crate::event::{EventSet, Hook, Side};
 use crate::shard::{Profile, ShardConfig};
 use crate::tcp::Seq;
 use crate::wire::TcpFlags;
@@ -61,12 +61,48 @@ fn step() -> impl Strategy<Value = Step> {
         )
 }
 
+/// Who listens.
+#[derive(Clone, Copy, Debug)]
+enum Listeners {
+    /// Two that read; one of them does not keep up.
+    Readers,
+    /// One that only hears of the end.
+    Idle,
+    /// One that sees packets, beside a reader or alone.
+    Packets { read: bool },
+}
+
+impl Listeners {
+    fn open(self, bench: &mut Bench) {
+        match self {
+            Self::Readers => {
+                bench.add_actor(EventSet::all(), usize::MAX, 0);
+                bench.add_actor(EventSet::NEW_DATA, 5, 0);
+            }
+            Self::Idle => {
+                bench.add_actor(EventSet::CONN_END, 0, 0);
+            }
+            Self::Packets { read } => {
+                let events = if read {
+                    EventSet::NEW_DATA
+                } else {
+                    EventSet::CONN_END
+                };
+                bench.add_actor(events, usize::MAX, 0);
+                let mut shard = bench.start(0);
+                let packets = shard.monitor_stream(None).packets(Hook::Send);
+                packets.packets(Hook::Receive).open().unwrap();
+            }
+        }
+    }
+}
+
 /// What an actor saw, what it read, what it was told of the flows, and what the shard counted.
 fn outcome(
     steps: &[Step],
     profile: Profile,
     careful_only: bool,
-    midstream: bool,
+    (midstream, listeners): (bool, Listeners),
 ) -> impl PartialEq + core::fmt::Debug {
     let config = ShardConfig {
         profile,
@@ -74,8 +110,7 @@ fn outcome(
     };
     let mut bench = Bench::without_actors(config);
     bench.shard.careful_only = careful_only;
-    bench.add_actor(EventSet::all(), usize::MAX, 0);
-    bench.add_actor(EventSet::NEW_DATA, 5, 0);
+    listeners.open(&mut bench);
     if !midstream {
         bench.open();
         let number = bench.shard.table.first_from(0).unwrap();
@@ -116,7 +151,7 @@ fn outcome(
     }
     bench.burst(&burst);
     bench.finish();
-    let counters = *bench.shard.counters();
+    let counters = (*bench.shard.counters(), bench.shard.events);
     let seen: Vec<_> = bench
         .host
         .0
@@ -141,10 +176,15 @@ proptest! {
         steps in prop::collection::vec(step(), 1..60),
         receiver: bool,
         midstream: bool,
+        listeners in prop_oneof![
+            2 => Just(Listeners::Readers),
+            1 => Just(Listeners::Idle),
+            1 => any::<bool>().prop_map(|read| Listeners::Packets { read }),
+        ],
     ) {
         let profile = if receiver { Profile::Receiver } else { Profile::Record };
-        let short = outcome(&steps, profile, false, midstream);
-        let careful = outcome(&steps, profile, true, midstream);
+        let short = outcome(&steps, profile, false, (midstream, listeners));
+        let careful = outcome(&steps, profile, true, (midstream, listeners));
         prop_assert_eq!(short, careful);
     }
 }
