@@ -78,7 +78,7 @@ pub mod prelude {
         Hardware, InjectError, LastPacket, LastSegment, MonitorBuilder, MonitorId, OpenError,
         PacketEdit, PacketError, PacketView, Part, PeekError, RawPacket, RoundTrip, Segment,
         ShardContext, SideSummary, StartError, StreamInfo, SubscribeError, TimerError, TimerId,
-        TranslateError, Translation,
+        Toward, TranslateError, Translation,
     };
     pub use mosaic_engine::event::{
         DefineError, EndReason, Event, EventSet, Filter, Hook, RaiseError, RetransmissionKind,

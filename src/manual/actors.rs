@@ -118,11 +118,55 @@
 //! # let _ = |plan: &str| Runtime::builder().config_file(plan)?.actor("switch", |_| Switch { by_vlan: Default::default() }).run();
 //! ```
 //!
+//! The packet at hand may be changed by [`edit`](crate::prelude::ShardContext::edit), as at the hooks of a flow
+//! (see [below](#changing-packets)), lengths excepted. All that comes after goes by the changed packet as if it had come so: later
+//! raw monitors and their filters, both emulated ends, hooks, and what is forwarded. What the flow is found by stays: addresses,
+//! ports, the identifier of an echo ([`EditError::Key`](crate::prelude::EditError::Key)), because by them the packet has come to this
+//! shard; to change them is the business of [`translate`](crate::prelude::FlowContext::translate). Where mosaic stands in a wire,
+//! [`inject_packet`](crate::prelude::ShardContext::inject_packet) sends an IP packet with the frame at hand, or back to where
+//! that came from, behind its Ethernet header with VLAN tags; [`inject_frame`](crate::prelude::ShardContext::inject_frame) sends
+//! any frame. This one answers pings for those who are behind it:
+//!
+//! ```
+//! use mosaic::prelude::*;
+//!
+//! struct Echo;
+//!
+//! impl Actor for Echo {
+//!     type Flow = ();
+//!
+//!     fn start(&mut self, shard: &mut ShardContext<'_>) -> Result<(), StartError> {
+//!         shard.monitor_raw(Some(mosaic::filter::flows("icmp[icmptype] == icmp-echo")?)).open()?;
+//!         Ok(())
+//!     }
+//!
+//!     fn on_raw(&mut self, shard: &mut ShardContext<'_>, packet: &RawPacket<'_>) -> Verdict {
+//!         let mut reply = packet.ip().to_vec();
+//!         let header = usize::from(reply[0] & 0xf) * 4;
+//!         if reply.len() < header + 8 {
+//!             return Verdict::Forward;
+//!         }
+//!         // Source and destination change places, which no sum minds; the type becomes 0 instead of 8 (RFC 1624).
+//!         reply[12..20].rotate_left(4);
+//!         reply[header] = 0;
+//!         let sum = u16::from_be_bytes([reply[header + 2], reply[header + 3]]);
+//!         let (sum, carry) = sum.overflowing_add(0x0800);
+//!         reply[header + 2..header + 4].copy_from_slice(&(sum + u16::from(carry)).to_be_bytes());
+//!         match shard.inject_packet(Toward::Sender, &reply) {
+//!             Ok(()) => Verdict::Drop,
+//!             Err(_) => Verdict::Forward,
+//!         }
+//!     }
+//! }
+//! # let _ = |plan: &str| Runtime::builder().config_file(plan)?.actor("echo", |_| Echo).run();
+//! ```
+//!
 //! A stream monitor that was opened with [`orphans`](mosaic_engine::actor::MonitorBuilder::orphans) gets the TCP packets that
 //! belong to no tracked flow and begin none, in [`on_orphan`](crate::prelude::Actor::on_orphan). With midstream pick-up
 //! (`midstream = true`) there are none. Flows that were stopped, or that no monitor wanted, are tracked all the same, so that
 //! their packets are no orphans; they cost what any flow without monitors costs. A monitor that wants to see them asks with
-//! [`left_out`](mosaic_engine::actor::MonitorBuilder::left_out).
+//! [`left_out`](mosaic_engine::actor::MonitorBuilder::left_out). In `on_orphan`, too, packets may be changed, here addresses and
+//! ports included, and others sent.
 //!
 //! # Filters on frames
 //!
@@ -345,8 +389,8 @@
 //!
 //! # Bounds
 //!
-//! A burst has room for a bounded number of changes ([`EditError::NoRoom`](crate::prelude::EditError::NoRoom)), and packets that
-//! came in fragments are not changed, since their first fragments are gone.
+//! A burst has room for a bounded number of changes ([`EditError::NoRoom`](crate::prelude::EditError::NoRoom)), those of raw
+//! monitors and those at hooks each for themselves, and packets that came in fragments are not changed, since their first fragments are gone.
 //!
 //! Callbacks run in the packet's path: they must not block. Send what takes long to a thread of your own.
 //!

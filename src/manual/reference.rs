@@ -61,3 +61,15 @@
 //! | a NAT rewrites every packet by itself, and the flow is found by where its server's packets come from | [`translate`](mosaic_engine::actor::FlowContext::translate) once; the flow is found under both pairs of addresses | |
 //! | ICMP errors belong to nothing: a NAT loses them | those about a translated flow go back with it (RFC 5508, section 4) | path MTU discovery works through a NAT |
 //! | a packet can be sent from a callback of a packet, which it is a copy of | from every callback: `inject`, `reset` and `inject_packet` compose packets, and know the way of flows whose monitor `injects` | idle connections can be reset |
+//!
+//! # Raw monitors
+//!
+//! | reference | mosaic | why |
+//! |---|---|---|
+//! | packets come twice, once or never, depending on the filter and on other sockets | once, TCP or not, filter or not; a datagram in fragments once, when it is complete | |
+//! | raw sockets are shown `ORPHAN` as well | orphans come to the stream monitors that ask ([`orphans`](mosaic_engine::actor::MonitorBuilder::orphans)) | a raw monitor has seen the packet |
+//! | frames without IPv4 are not shown, and not forwarded where there are only raw sockets | shown where asked ([`every_frame`](mosaic_engine::actor::RawBuilder::every_frame)), and forwarded | |
+//! | packets with wrong TCP checksums are shown as packets | as damaged frames, with `every_frame`; as packets with `checksums = "ignore"` | as everywhere |
+//! | `setlastpkt` changes any byte; checksums where asked | [`edit`](mosaic_engine::actor::ShardContext::edit): what is there as long as it was; checksums always follow, the layout stays | a packet that was right stays right |
+//! | addresses and ports may be changed, too | refused ([`EditError::Key`](mosaic_engine::actor::EditError::Key)); [`translate`](mosaic_engine::actor::FlowContext::translate) does it for a flow | the flow that others name may be another shard's |
+//! | `sendpkt` does nothing | [`inject_packet`](mosaic_engine::actor::ShardContext::inject_packet) and [`inject_frame`](mosaic_engine::actor::ShardContext::inject_frame), on the packet's way or back | pings and ARP can be answered |

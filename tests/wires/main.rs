@@ -36,6 +36,7 @@ mod nat;
 mod overload;
 mod portal;
 mod printed;
+mod raw;
 mod rewrite;
 mod rules;
 mod soak;

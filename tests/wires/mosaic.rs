@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use ::mosaic::config::Plan;
+use ::mosaic::control::Interrupt;
+use ::mosaic::prelude::{Actor, Runtime};
 use serde_json::Value;
 
 use crate::built;
@@ -202,6 +205,35 @@ impl<'a> Mosaic<'a> {
         self.process.signal("KILL");
         assert!(!self.process.wait().success());
     }
+}
+
+/// What a test that [`Mosaic::own_test`] has started does: an actor on a wire, until it is interrupted. Nothing, where it was
+/// started otherwise.
+pub(crate) fn run_alone<A: Actor>(
+    variable: &str,
+    name: &str,
+    actor: impl Fn(u16) -> A + Send + Sync + 'static,
+) {
+    let Ok(file) = std::env::var(variable) else {
+        return;
+    };
+    let mut plan = Plan::default();
+    plan.read_file(Path::new(&file)).unwrap();
+    let address = plan.metrics.unwrap();
+    let interrupt = Interrupt::catch().unwrap();
+    let runtime = Runtime::builder()
+        .plan(plan)
+        .actor(name, actor)
+        .start()
+        .unwrap();
+    let server = ::mosaic::metrics::serve(address, runtime.watch()).unwrap();
+    eprintln!("{name}: metrics at http://{}/metrics", server.address());
+    runtime.drive(|runtime| {
+        if interrupt.is_asked() {
+            runtime.stop();
+        }
+    });
+    runtime.wait().unwrap().into_result().unwrap();
 }
 
 /// Values by name and labels.

@@ -1,15 +1,12 @@
 //! A shard that is far too slow for what comes, in a wire where frames then pass unseen, or do not.
 
-use std::path::Path;
 use std::time::Duration;
 
-use ::mosaic::config::Plan;
-use ::mosaic::control::Interrupt;
 use ::mosaic::prelude::*;
 
 use crate::lab::{B4, B6, Device, Lab};
 use crate::load::{Web, iperf, iperf_server, small_requests};
-use crate::mosaic::{Metrics, Mosaic};
+use crate::mosaic::{Metrics, Mosaic, run_alone};
 use crate::namespace::Background;
 
 /// The name of the file with its configuration, for [`a_slow_program`].
@@ -61,28 +58,9 @@ impl Actor for Slow {
 #[test]
 #[ignore = "a program that other tests start"]
 fn a_slow_program() {
-    let Ok(file) = std::env::var(CONFIG) else {
-        return;
-    };
-    let mut plan = Plan::default();
-    plan.read_file(Path::new(&file)).unwrap();
-    let address = plan.metrics.unwrap();
-    let interrupt = Interrupt::catch().unwrap();
-    let runtime = Runtime::builder()
-        .plan(plan)
-        .actor("slow", |shard| Slow {
-            nap: (shard == 1).then_some(NAP),
-        })
-        .start()
-        .unwrap();
-    let server = ::mosaic::metrics::serve(address, runtime.watch()).unwrap();
-    eprintln!("slow: metrics at http://{}/metrics", server.address());
-    runtime.drive(|runtime| {
-        if interrupt.is_asked() {
-            runtime.stop();
-        }
+    run_alone(CONFIG, "slow", |shard| Slow {
+        nap: (shard == 1).then_some(NAP),
     });
-    runtime.wait().unwrap().into_result().unwrap();
 }
 
 /// Starts it on a wire; every packet comes in at its fast shard, which hands half of the flows over to the slow one.

@@ -41,13 +41,14 @@ pub trait Actor: 'static {
     }
 
     /// A packet, or a frame that holds none, that a raw monitor of this actor asked for: before any flow sees it. The
-    /// verdict counts as one of [`on_packet`](Self::on_packet) does; with [`Verdict::DropUnseen`] no flow sees the packet.
+    /// verdict counts as one of [`on_packet`](Self::on_packet) does; with [`Verdict::DropUnseen`] no flow sees the packet. It may
+    /// be [changed](ShardContext::edit), and others [sent](ShardContext::inject_packet).
     fn on_raw(&mut self, _shard: &mut ShardContext<'_>, _packet: &RawPacket<'_>) -> Verdict {
         Verdict::Forward
     }
 
     /// A TCP packet that belongs to no tracked flow and begins none, where a stream monitor of this actor asked for
-    /// [orphans](MonitorBuilder::orphans).
+    /// [orphans](MonitorBuilder::orphans). It may be changed and others sent as in [`on_raw`](Self::on_raw).
     fn on_orphan(&mut self, _shard: &mut ShardContext<'_>, _packet: &RawPacket<'_>) -> Verdict {
         Verdict::Forward
     }
@@ -186,6 +187,8 @@ impl CloseError {
 pub struct ShardContext<'a> {
     pub(crate) shard: &'a mut crate::shard::Shard,
     pub(crate) actor: ActorId,
+    /// What a callback for raw packets and orphans works on.
+    pub(crate) hand: Option<crate::shard::raw_edits::RawHand<'a>>,
 }
 
 impl<'a> ShardContext<'a> {
@@ -296,6 +299,7 @@ pub use crate::shard::edit::{EditError, PacketEdit, Part};
 pub use crate::shard::facts::{Fragment, StreamInfo};
 pub use crate::shard::inject::{InjectError, Segment};
 pub use crate::shard::monitors::MonitorBuilder;
+pub use crate::shard::raw_edits::Toward;
 pub use crate::shard::scope::RawBuilder;
 pub use crate::shard::subscribe::{MonitorContext, SubscribeError};
 pub use crate::shard::timers::{TimerError, TimerId};

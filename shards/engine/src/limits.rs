@@ -52,12 +52,12 @@ pub const WAYS: usize = 1 << 12;
 pub const FILTER_INSTRUCTIONS: usize = 4096;
 /// Distinct encapsulations a shard remembers for its records; further ones are recorded as plain.
 pub const ENCAPSULATIONS: usize = 65_535;
-/// Bytes of changed and injected packets in one burst of a shard, copies of a packet for each change included. Beyond it changes
-/// are refused.
+/// Bytes of changed and injected packets in one burst of a shard, copies of a packet for each change included; as many again of
+/// raw monitors. Beyond it changes are refused.
 pub const CHANGED_BYTES: usize = 1 << 20;
-/// Changes of packets in one burst.
+/// Changes of packets in one burst; as many again by raw monitors.
 pub const VERSIONS: usize = 1024;
-/// Frames that the actors of a shard inject in one burst.
+/// Frames that the actors of a shard inject in one burst; as many again from raw packets.
 pub const INJECTED: usize = 256;
 /// Packets of one burst.
 pub const BURST: usize = mosaic_port::BURST_MAX;

@@ -210,6 +210,11 @@ fn way(route: Route, packets: &[Packet]) -> Way {
             before,
             back,
         },
+        Route::WithFrame { frame, back } => Way::With {
+            frame,
+            before: false,
+            back,
+        },
         Route::Interface { interface, back } => Way::Interface { interface, back },
     }
 }

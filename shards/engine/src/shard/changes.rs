@@ -50,6 +50,13 @@ pub enum Route {
         /// Back to where the packet came from, instead of on its way.
         back: bool,
     },
+    /// After frame `frame` of the batch that raw monitors were shown.
+    WithFrame {
+        /// Index of the frame.
+        frame: u8,
+        /// Back to where it came from, instead of on its way.
+        back: bool,
+    },
     /// Out of the interface of this number, or the one opposite to it.
     Interface {
         /// The number, as in [`Frame::interface`](mosaic_port::Frame::interface).
@@ -537,27 +544,36 @@ impl Shard {
     /// has it.
     #[inline]
     pub fn changes(&self) -> u64 {
-        self.changes
-            .as_ref()
-            .map_or(0, |changes| changes.notes.changed)
+        self.made()
+            .fold(0, |all, changes| all | changes.notes.changed)
     }
 
     /// Whether actors have changed packets of the last burst, or made frames.
     #[inline]
     pub fn has_changes(&self) -> bool {
-        self.changes
-            .as_ref()
-            .is_some_and(|changes| changes.notes.changed != 0 || changes.injected_frames() > 0)
+        self.made()
+            .any(|changes| changes.notes.changed != 0 || changes.injected_frames() > 0)
     }
 
     /// The frame of packet `packet` of the last burst as it is to be sent, if it differs from the one that came; of any length.
     pub fn changed(&self, packet: usize) -> Option<&[u8]> {
-        self.changes.as_ref()?.copy(packet)
+        self.made()
+            .filter_map(|changes| changes.copy(packet))
+            .last()
     }
 
     /// Frames to be sent besides those of the last burst (or [`handle_clock`](Self::handle_clock)), in the order in which actors
     /// made them.
     pub fn injected(&self) -> impl Iterator<Item = Injected<'_>> {
-        self.changes.iter().flat_map(|changes| changes.injected())
+        self.made().flat_map(Changes::injected)
+    }
+
+    /// What raw monitors have made in the last burst, and then what hooks have made of that.
+    #[inline]
+    fn made(&self) -> impl Iterator<Item = &Changes> {
+        self.raw
+            .changes()
+            .into_iter()
+            .chain(self.changes.as_deref())
     }
 }

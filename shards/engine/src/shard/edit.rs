@@ -2,10 +2,11 @@
 
 use core::net::IpAddr;
 
+use super::changes::Desk;
 use super::context::{FlowContext, PacketView};
 use crate::event::Hook;
 use crate::flow::{Endpoint, Proto};
-use crate::wire::{Buffer, Packet, Sums, TcpFlags, Transport, finish_copy};
+use crate::wire::{Buffer, Packet, Sums, TcpFlags, Transport, changes_key, finish_copy};
 use mosaic_port::LinkType;
 
 /// Why a packet was not changed. It then is as it was before the call.
@@ -27,6 +28,10 @@ pub enum EditError {
     /// It would change what headers say about lengths, kinds and fragments, or an outer header of a tunnel.
     #[error("the layout of a packet stays as it is")]
     Layout,
+    /// It would change what the packet's flow is found by, before it is looked up: addresses, ports, the identifier of an echo,
+    /// in [`Actor::on_raw`](crate::actor::Actor::on_raw).
+    #[error("the flow of a packet stays as it is")]
+    Key,
     /// No monitor of the flow [edits](crate::actor::MonitorBuilder::edits) it, or this is not [`Hook::Send`]: lengths stay.
     #[error("the stream is not edited here")]
     NotEdited,
@@ -68,12 +73,14 @@ pub enum Part {
 /// What is changed at [`Hook::Send`] is what the receiver's emulation sees: numbers, flags, window and payload, which joins the
 /// stream so. (Not followed: the sequence number of a SYN.) What is changed at [`Hook::Receive`] only goes on its way. Addresses
 /// and ports that are changed here leave the flow what it is, also for later packets; for those there is
-/// [`translate`](FlowContext::translate).
+/// [`translate`](FlowContext::translate). For what raw monitors change see [`ShardContext::edit`](crate::actor::ShardContext::edit).
 #[derive(Debug)]
 pub struct PacketEdit<'e> {
     packet: &'e mut Packet,
     bytes: &'e mut [u8],
     sums: Sums,
+    /// The flow is yet to be looked up by its key.
+    keeps_key: bool,
 }
 
 impl FlowContext<'_> {
@@ -95,28 +102,11 @@ impl FlowContext<'_> {
     /// # Errors
     /// [`EditError`].
     pub fn edit(&mut self) -> Result<PacketEdit<'_>, EditError> {
-        let view = self.packet().ok_or(EditError::NoPacket)?;
-        if matches!(view.packet.buffer, Buffer::Datagram { .. }) {
-            return Err(EditError::Fragmented);
-        }
-        // Its length may have changed since the last time.
-        let sums = Sums::of(view.packet, view.bytes).ok_or(EditError::Checksum)?;
-        if self.desk.draft().is_none() {
-            let (mut packet, len) = (*view.packet, view.bytes.len());
-            let (index, ..) = self.hand.ok_or(EditError::NoPacket)?;
-            let bytes = self.desk.bytes(self.bytes, usize::from(index));
-            let start = self.desk.take(len).ok_or(EditError::NoRoom)?;
-            let copy = &mut self.desk.room[start..][..len];
-            copy.copy_from_slice(bytes);
-            finish_copy(&mut packet, copy);
-            self.desk.set_draft(packet, start, len);
-        }
-        let (packet, bytes) = self.desk.draft_mut().ok_or(EditError::NoRoom)?;
-        Ok(PacketEdit {
-            packet,
-            bytes,
-            sums,
-        })
+        let (index, ..) = self.hand.ok_or(EditError::NoPacket)?;
+        let i = usize::from(index);
+        let packet = *self.desk.notes.packet(self.packets, i);
+        let bytes = self.desk.bytes(self.bytes, i);
+        self.desk.edit(&packet, bytes, false)
     }
 
     /// Where the packet at hand is; `None` at the end of a burst.
@@ -134,6 +124,38 @@ impl FlowContext<'_> {
     /// Ends [`block`](Self::block).
     pub fn unblock(&mut self) {
         (self.shard.commands.blocks, self.shard.commands.any) = (Some(false), true);
+    }
+}
+
+impl Desk<'_> {
+    /// Lends the packet at hand, which was `packet` before the callback, to be changed.
+    pub(super) fn edit(
+        &mut self,
+        packet: &Packet,
+        bytes: &[u8],
+        keeps_key: bool,
+    ) -> Result<PacketEdit<'_>, EditError> {
+        if matches!(packet.buffer, Buffer::Datagram { .. }) {
+            return Err(EditError::Fragmented);
+        }
+        // Its length may have changed since.
+        let (now, now_bytes) = self.draft().unwrap_or((packet, bytes));
+        let sums = Sums::of(now, now_bytes).ok_or(EditError::Checksum)?;
+        if self.draft().is_none() {
+            let (mut packet, len) = (*packet, bytes.len());
+            let start = self.take(len).ok_or(EditError::NoRoom)?;
+            let copy = &mut self.room[start..start + len];
+            copy.copy_from_slice(bytes);
+            finish_copy(&mut packet, copy);
+            self.set_draft(packet, start, len);
+        }
+        let (packet, bytes) = self.draft_mut().ok_or(EditError::NoRoom)?;
+        Ok(PacketEdit {
+            packet,
+            bytes,
+            sums,
+            keeps_key,
+        })
     }
 }
 
@@ -161,7 +183,7 @@ impl PacketEdit<'_> {
     /// Puts `bytes` in the place of payload from `at` on, counted from the payload's beginning.
     ///
     /// # Errors
-    /// [`EditError::NotThere`] where they would stand beyond its end, [`EditError::Checksum`].
+    /// As [`overwrite`](Self::overwrite).
     pub fn overwrite_payload(&mut self, at: usize, bytes: &[u8]) -> Result<(), EditError> {
         self.overwrite(Part::Payload, at, bytes)
     }
@@ -173,7 +195,7 @@ impl PacketEdit<'_> {
     /// # Errors
     /// [`EditError::NotThere`] where they would stand beyond its end; [`EditError::Layout`] where they would change a version, a
     /// header's length, a length, a protocol number, a fragment offset, an extension header, or the IP or UDP header of a tunnel;
-    /// [`EditError::Checksum`].
+    /// [`EditError::Key`]; [`EditError::Checksum`].
     pub fn overwrite(&mut self, part: Part, at: usize, bytes: &[u8]) -> Result<(), EditError> {
         let range = self.range(part);
         let start = range.start.checked_add(at).ok_or(EditError::NotThere)?;
@@ -188,6 +210,9 @@ impl PacketEdit<'_> {
             if differs & self.fixed_bits(part, at + number) != 0 {
                 return Err(EditError::Layout);
             }
+        }
+        if self.keeps_key && changes_key(self.packet, self.bytes, start, bytes) {
+            return Err(EditError::Key);
         }
         let is_sealed = matches!(part, Part::Transport | Part::Payload) && self.sums.is_sealed();
         if is_sealed {
@@ -264,7 +289,7 @@ impl PacketEdit<'_> {
     ///
     /// # Errors
     /// [`EditError::NotThere`] where the address is of the other family, or a port is given to a protocol without ports (an ICMP
-    /// echo has its identifier); [`EditError::Checksum`].
+    /// echo has its identifier); [`EditError::Key`]; [`EditError::Checksum`].
     pub fn set_source(&mut self, source: Endpoint) -> Result<(), EditError> {
         self.set_endpoint(source, true)
     }
@@ -309,6 +334,13 @@ impl PacketEdit<'_> {
     }
 
     fn set_endpoint(&mut self, endpoint: Endpoint, is_source: bool) -> Result<(), EditError> {
+        let way = match is_source {
+            true => self.packet.direction,
+            false => self.packet.direction.reversed(),
+        };
+        if self.keeps_key && endpoint != self.packet.key.source(way) {
+            return Err(EditError::Key);
+        }
         set_endpoint(self.packet, self.bytes, &self.sums, endpoint, is_source)?;
         self.refresh();
         Ok(())

@@ -2,7 +2,7 @@
 
 use arrayvec::ArrayVec;
 
-use super::changes::Route;
+use super::changes::{Desk, Route};
 use super::context::FlowContext;
 use super::ways::Way;
 use super::{Run, Shard};
@@ -22,10 +22,11 @@ pub enum InjectError {
     NotInline,
     /// The flow has no packet in this burst, whose headers of the link layer could be taken, as in timers and at removal; and
     /// nothing is remembered of earlier ones: no monitor of the flow [injects](crate::actor::MonitorBuilder::injects), its
-    /// packets come in a tunnel, or too many ways are in use ([`limits::WAYS`](crate::limits::WAYS)).
+    /// packets come in a tunnel, or too many ways are in use ([`limits::WAYS`](crate::limits::WAYS)). Of a shard: the callback
+    /// is not about a packet or frame.
     #[error("no packet of the flow in this burst")]
     NoPacket,
-    /// What is around the flow's packets is more than Ethernet with VLAN tags, or bare IP.
+    /// What is around the packets is more than Ethernet with VLAN tags, or bare IP.
     #[error("in a tunnel")]
     Tunnel,
     /// So much was made in this burst that there is no room for more: see
@@ -38,7 +39,7 @@ pub enum InjectError {
     /// Nothing is known yet of the numbers that the receiver expects, or the connection is closed.
     #[error("the connection is not open")]
     NotOpen,
-    /// The bytes are no IP packet of the flow's family, or longer than 65,535 bytes.
+    /// The bytes are no IP packet, of the flow's family where there is a flow, or longer than 65,535 bytes; or no frame.
     #[error("no IP packet")]
     BadPacket,
     /// The client's window has no room for all of it.
@@ -487,18 +488,8 @@ impl FlowContext<'_> {
                 link[at..at + 6].copy_from_slice(&address);
             }
         }
-        let least = if is_ethernet { ETHERNET_MIN } else { 0 };
-        let frame_len = (link.len() + len).max(least);
-        let start = self.desk.take(frame_len).ok_or(InjectError::NoRoom)?;
-        let frame = &mut self.desk.room[start..start + frame_len];
-        frame.fill(0);
-        frame[..link.len()].copy_from_slice(&link);
-        write(&mut frame[link.len()..link.len() + len]);
-        if self.desk.send(route, start, frame_len) {
-            Ok(())
-        } else {
-            Err(InjectError::NoRoom)
-        }
+        self.desk
+            .send_frame((&link, is_ethernet), route, len, write)
     }
 
     /// Replies to a packet of a client that got its answer from here, or of its server.
@@ -541,6 +532,30 @@ impl FlowContext<'_> {
     }
 }
 
+impl Desk<'_> {
+    /// Sends `len` bytes, which `write` fills in where zeroes stand, behind the header `link`; padded, where that is Ethernet.
+    pub(super) fn send_frame(
+        &mut self,
+        (link, is_ethernet): (&[u8], bool),
+        route: Route,
+        len: usize,
+        write: impl FnOnce(&mut [u8]),
+    ) -> Result<(), InjectError> {
+        let least = if is_ethernet { ETHERNET_MIN } else { 0 };
+        let frame_len = (link.len() + len).max(least);
+        let start = self.take(frame_len).ok_or(InjectError::NoRoom)?;
+        let frame = &mut self.room[start..start + frame_len];
+        frame.fill(0);
+        frame[..link.len()].copy_from_slice(link);
+        write(&mut frame[link.len()..link.len() + len]);
+        if self.send(route, start, frame_len) {
+            Ok(())
+        } else {
+            Err(InjectError::NoRoom)
+        }
+    }
+}
+
 impl Shard {
     /// Replies to a packet of a blocked flow, if its client got its answer from here.
     pub(super) fn answer_on(&mut self, run: &mut Run<'_>, i: usize, number: u32, side: Side) {
@@ -578,13 +593,10 @@ pub(super) const LINK_MAX: usize = 30;
 
 /// The link layer of a packet, if that is Ethernet with VLAN tags, or nothing at all.
 pub(super) fn link_header(packet: &Packet, frame: &[u8]) -> Option<ArrayVec<u8, LINK_MAX>> {
-    const TAGS: [[u8; 2]; 3] = [[0x81, 0], [0x88, 0xa8], [0x91, 0]];
     let head = frame.get(..packet.ip_at as usize)?;
     if packet.link == LinkType::ETHERNET {
         let mut at = 12;
-        while let Some(kind) = head.get(at..at + 2)
-            && TAGS.iter().any(|tag| tag == kind)
-        {
+        while head.get(at..at + 2).is_some_and(is_tag) {
             at += 4;
         }
         let is_ip = matches!(head.get(at..at + 2), Some([0x08, 0x00] | [0x86, 0xdd]));
@@ -595,6 +607,11 @@ pub(super) fn link_header(packet: &Packet, frame: &[u8]) -> Option<ArrayVec<u8, 
         return None;
     }
     ArrayVec::try_from(head).ok()
+}
+
+/// Whether an Ethernet type is that of a VLAN tag.
+pub(super) fn is_tag(kind: &[u8]) -> bool {
+    matches!(kind, [0x81 | 0x91, 0] | [0x88, 0xa8])
 }
 
 fn put_address(to: &mut [u8], address: IpAddr) {

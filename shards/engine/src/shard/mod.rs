@@ -21,6 +21,7 @@ mod plan;
 mod quoted;
 mod raise;
 pub mod raw;
+pub mod raw_edits;
 mod release;
 pub(crate) mod scope;
 mod segment;
@@ -191,9 +192,8 @@ pub struct Shard {
     counters: ShardCounters,
     events: [u64; EVENTS],
     drops: Drops,
-    /// Packets of the next burst that a raw monitor dropped, and those of them that flows do not see: packet `i` has bit `i`.
-    raw_dropped: u64,
-    raw_unseen: u64,
+    /// What raw monitors have made of the burst that the flows see next, or have seen last.
+    raw: raw_edits::RawStage,
     /// Flows with which something special is done.
     specials: special::Specials,
     /// Flows whose streams are edited.
@@ -323,8 +323,7 @@ impl Shard {
         }
         Self {
             monitors: monitors::Monitors::new(config.shard),
-            raw_dropped: 0,
-            raw_unseen: 0,
+            raw: raw_edits::RawStage::default(),
             forget_from: 0,
             table,
             wheel,
@@ -355,7 +354,11 @@ impl Shard {
 
     /// What the actor's `start` gets.
     pub fn start_actor(&mut self, actor: ActorId) -> ShardContext<'_> {
-        ShardContext { shard: self, actor }
+        ShardContext {
+            shard: self,
+            actor,
+            hand: None,
+        }
     }
 
     pub(crate) fn monitors_mut(&mut self) -> &mut monitors::Monitors {
@@ -400,10 +403,27 @@ impl Shard {
             packets.len() == bytes.len() && packets.len() <= limits::BURST,
             "a buffer a packet, one burst"
         );
+        let seen = (packets, bytes);
+        let Some(made) = self.raw.take_changed() else {
+            return self.handle_seen(seen, encapsulations, frames, host);
+        };
+        let dropped = self.handle_as_left(&made, seen, encapsulations, frames, host);
+        self.raw.put_back(made);
+        dropped
+    }
+
+    /// The packets of a burst, as raw monitors have left them.
+    fn handle_seen(
+        &mut self,
+        (packets, bytes): (&[Packet], &[&[u8]]),
+        encapsulations: &[Encapsulation],
+        frames: &dyn raw::Frames,
+        host: &mut dyn Host,
+    ) -> u64 {
         let mut run = self.run(packets, bytes, encapsulations, host);
         run.frames = frames;
-        run.dropped = core::mem::take(&mut self.raw_dropped);
-        run.unseen = core::mem::take(&mut self.raw_unseen);
+        run.dropped = core::mem::take(&mut self.raw.dropped);
+        run.unseen = core::mem::take(&mut self.raw.unseen);
         let mut ahead = Ahead {
             begun: self.counters.flows_started,
             ..Ahead::default()
@@ -446,6 +466,7 @@ impl Shard {
         encapsulations: &'b [Encapsulation],
         host: &'b mut dyn Host,
     ) -> Run<'b> {
+        self.raw.pass_on();
         let mut changes = self.changes.take().unwrap_or_default();
         changes.clear();
         Run {

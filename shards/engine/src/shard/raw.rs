@@ -1,12 +1,16 @@
 //! Packets apart from flows: raw monitors, which see each packet before any flow does, and orphans, which belong to none.
 
+use arrayvec::ArrayVec;
 use mosaic_port::{Batch, Frame};
 
+use super::changes::Changes;
+use super::raw_edits::Shown;
 use super::{Run, Shard};
 use crate::actor::{Host, MonitorId, ShardContext};
 use crate::counters::Drops;
 use crate::event::Verdict;
 use crate::flow::Endpoint;
+use crate::limits;
 use crate::wire::{Encapsulation, Layer, Packet, Parsed, Transport};
 
 /// The frames of a burst, by their number in the batch.
@@ -35,8 +39,8 @@ impl Frames for NoFrames {
 pub struct RawPacket<'a> {
     /// The monitor that asked for it.
     pub monitor: MonitorId,
-    /// The frame it came in, from the link-layer header on, with its link type, interface and time; of a datagram that came
-    /// in fragments, the frame that completed it. `None` only for orphans of a shard that was given no frames
+    /// The frame it came in, from the link-layer header on, with its link type, interface and time, as monitors before have left
+    /// it; of a datagram that came in fragments, the frame that completed it. `None` only for orphans of a shard that was given no frames
     /// ([`Shard::handle_burst`]).
     pub frame: Option<Frame<'a>>,
     /// The innermost IP packet; `None` where the frame holds none.
@@ -93,31 +97,8 @@ impl<'a> RawPacket<'a> {
     }
 }
 
-/// What a raw monitor may be shown, before it is known to whom.
-#[derive(Clone, Copy)]
-struct Shown<'a> {
-    frame: Option<Frame<'a>>,
-    packet: Option<&'a Packet>,
-    bytes: &'a [u8],
-    encapsulation: &'a Encapsulation,
-    why: Option<&'static str>,
-}
-
-impl<'a> Shown<'a> {
-    fn to(self, monitor: MonitorId) -> RawPacket<'a> {
-        RawPacket {
-            monitor,
-            frame: self.frame,
-            packet: self.packet,
-            bytes: self.bytes,
-            encapsulation: self.encapsulation,
-            why: self.why,
-        }
-    }
-}
-
 static PLAIN: Encapsulation = Encapsulation {
-    layers: arrayvec::ArrayVec::new_const(),
+    layers: ArrayVec::new_const(),
 };
 
 /// What [`Drops`] calls frames that nobody wants to look at.
@@ -134,7 +115,16 @@ impl Shard {
     /// given to [`handle_frames`](Self::handle_frames), whose result then includes the packets dropped here. Returns the
     /// frames without a packet that are to be dropped: frame `i` has bit `i`.
     pub fn handle_raw<B: Batch>(&mut self, parsed: &Parsed, batch: &B, host: &mut dyn Host) -> u64 {
-        (self.raw_dropped, self.raw_unseen) = (0, 0);
+        let inline = self
+            .changes
+            .as_ref()
+            .is_some_and(|flows| flows.notes.inline);
+        let mut made = self.raw.begin(inline);
+        let bytes: ArrayVec<&[u8], { limits::BURST }> = parsed
+            .packets
+            .iter()
+            .map(|packet| parsed.bytes_of(packet, batch))
+            .collect();
         let mut packets = (0..).zip(&parsed.packets).peekable();
         let mut refused = parsed.refused.iter().peekable();
         let mut dropped = 0;
@@ -151,37 +141,39 @@ impl Shard {
             if packet.is_none() && why.is_none_or(|why| why == PACKET_FILTER) {
                 continue;
             }
-            let frame = Batch::frame(batch, index);
-            let mut shown = Shown {
-                frame: Some(frame),
-                packet: packet.map(|(_, packet)| packet),
-                bytes: frame.bytes,
-                encapsulation: &PLAIN,
+            let shown = Shown {
+                number,
+                frame: Some(Batch::frame(batch, index)),
+                packets: &parsed.packets,
+                bytes: &bytes,
+                index: packet.map(|(i, _)| i),
+                encapsulation: packet.map_or(&PLAIN, |(_, packet)| {
+                    &parsed.encapsulations[usize::from(packet.encapsulation)]
+                }),
                 why,
             };
-            if let Some((i, packet)) = packet {
-                shown.bytes = parsed.bytes_of(packet, batch);
-                shown.encapsulation = &parsed.encapsulations[usize::from(packet.encapsulation)];
-                let verdict = self.show_raw(host, shown);
-                self.raw_dropped |= u64::from(verdict != Verdict::Forward) << i;
-                self.raw_unseen |= u64::from(verdict == Verdict::DropUnseen) << i;
+            let verdict = self.show_raw(host, &mut made, &shown);
+            let is_dropped = u64::from(verdict != Verdict::Forward);
+            if let Some((i, _)) = packet {
+                self.raw.dropped |= is_dropped << i;
+                self.raw.unseen |= u64::from(verdict == Verdict::DropUnseen) << i;
             } else {
-                let verdict = self.show_raw(host, shown);
-                dropped |= u64::from(verdict != Verdict::Forward) << number;
+                dropped |= is_dropped << number;
             }
         }
+        self.raw.end(made);
         dropped
     }
 
     /// Shows a packet or frame to the raw monitors that want it; what becomes of it is what the strictest of them says.
-    fn show_raw(&mut self, host: &mut dyn Host, shown: Shown<'_>) -> Verdict {
+    fn show_raw(&mut self, host: &mut dyn Host, made: &mut Changes, shown: &Shown<'_>) -> Verdict {
         let mut strictest = Verdict::Forward;
         for slot in self.monitors.chain(self.monitors.raw, None) {
             // One that was called before may have closed it.
             let Some(monitor) = self.monitors.get(slot) else {
                 continue;
             };
-            let wanted = match (shown.packet, monitor.ask.raw) {
+            let wanted = match (shown.index, monitor.ask.raw) {
                 (Some(_), _) => true,
                 (None, raw) => raw.is_some_and(|raw| raw.every_frame),
             };
@@ -189,12 +181,20 @@ impl Shard {
             if !wanted || dropped && monitor.ask.unless_dropped {
                 continue;
             }
-            if !passes(&monitor.scope, &shown, &mut self.counters) {
+            let changed = shown.index.and_then(|i| made.headers(i)).copied();
+            let id = self.monitors.id(slot);
+            let (packet, hand) = shown.lend(made, changed.as_ref(), id, true);
+            if !passes(&monitor.scope, &packet, &mut self.counters) {
                 continue;
             }
-            let (actor, packet) = (monitor.actor, shown.to(self.monitors.id(slot)));
-            let mut context = ShardContext { shard: self, actor };
+            let actor = monitor.actor;
+            let mut context = ShardContext {
+                shard: self,
+                actor,
+                hand: Some(hand),
+            };
             let verdict = host.on_raw(actor, &mut context, &packet);
+            made.adopt(shown.index);
             if strictest != Verdict::DropUnseen && verdict != Verdict::Forward {
                 strictest = verdict;
             }
@@ -235,21 +235,31 @@ impl Shard {
             if monitor.ask.unless_dropped && run.dropped >> i & 1 == 1 {
                 continue;
             }
+            let number = packet.buffer.frame();
             let shown = Shown {
-                frame: run.frames.frame(packet.buffer.frame()),
-                packet: Some(packet),
-                bytes: run.bytes[i],
+                number,
+                frame: run.frames.frame(number),
+                packets: run.packets,
+                bytes: run.bytes,
+                index: Some(i),
                 encapsulation: &run.encapsulations[usize::from(packet.encapsulation)],
                 why: None,
             };
-            if !passes(scope, &shown, &mut self.counters) {
+            let changed = run.changes.headers(i).copied();
+            let id = self.monitors.id(slot);
+            let (packet, hand) = shown.lend(&mut run.changes, changed.as_ref(), id, false);
+            if !passes(scope, &packet, &mut self.counters) {
                 continue;
             }
-            let (actor, packet) = (monitor.actor, shown.to(self.monitors.id(slot)));
-            let mut context = ShardContext { shard: self, actor };
-            if run.host.on_orphan(actor, &mut context, &packet) != Verdict::Forward {
-                run.dropped |= 1 << i;
-            }
+            let actor = monitor.actor;
+            let mut context = ShardContext {
+                shard: self,
+                actor,
+                hand: Some(hand),
+            };
+            let verdict = run.host.on_orphan(actor, &mut context, &packet);
+            run.changes.adopt(Some(i));
+            run.dropped |= u64::from(verdict != Verdict::Forward) << i;
         }
     }
 }
@@ -257,7 +267,7 @@ impl Shard {
 /// Whether what is shown lies within `scope`. What holds no packet passes no filter on packets.
 fn passes(
     scope: &super::scope::Scope,
-    shown: &Shown<'_>,
+    shown: &RawPacket<'_>,
     counters: &mut super::ShardCounters,
 ) -> bool {
     let packet_passes = match (&scope.packet, shown.packet) {

@@ -228,7 +228,7 @@ impl Shard {
         let refused = judged != Judged::Acceptable && segment.is_refusable(profile);
         if self.monitors.set(hot.set).tracked {
             self.note_round_trip(number, side, round_trip);
-            self.track(number, side, packet, run.bytes[i]);
+            self.track(number, side, packet, run.changes.bytes(run.bytes, i));
         }
         if !self.ways.are_unused() {
             self.note_way(run, i, number);

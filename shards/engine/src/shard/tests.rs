@@ -16,6 +16,8 @@ mod life;
 mod overlap;
 mod quoted;
 mod raw;
+mod raw_edits;
+mod raw_sends;
 mod readers;
 mod short_way;
 mod streams;

@@ -290,7 +290,11 @@ impl Shard {
             };
             if fired.flow == NONE {
                 let actor = fired.actor;
-                let mut context = ShardContext { shard: self, actor };
+                let mut context = ShardContext {
+                    shard: self,
+                    actor,
+                    hand: None,
+                };
                 run.host.on_shard_timer(actor, &mut context, fired.id);
             } else {
                 self.fire_for_flow(run, fired);

@@ -51,3 +51,4 @@ pub use ingress::{Checksums, Ingress, KeyDomain, PacketFilter, Parsed, Refused, 
 pub use packet::{Buffer, Packet, TcpFlags, Transport};
 pub(crate) use quote::Quote;
 pub(crate) use sums::Sums;
+pub(crate) use transport::changes_key;

@@ -164,6 +164,39 @@ pub(super) fn echo_of(message: &[u8], echo: [u8; 2]) -> (u16, u16) {
     }
 }
 
+/// Whether `new`, at `at` of the buffer of `packet`, would give it another key: addresses, ports, identifier of an echo.
+pub(crate) fn changes_key(packet: &Packet, bytes: &[u8], at: usize, new: &[u8]) -> bool {
+    let byte = |place: usize| {
+        let written = place.checked_sub(at).and_then(|number| new.get(number));
+        written.or(bytes.get(place)).copied()
+    };
+    let differs = |from: usize, to: usize| (from..to).any(|at| byte(at) != bytes.get(at).copied());
+    let (ip, transport) = (packet.ip_at as usize, packet.transport_at as usize);
+    let (from, to) = if packet.key.is_v6() {
+        (8, 40)
+    } else {
+        (12, 20)
+    };
+    if differs(ip + from, ip + to) {
+        return true;
+    }
+    let echo = match packet.key.proto() {
+        Proto::TCP | Proto::UDP | Proto::SCTP | Proto(DCCP | UDP_LITE) => {
+            return differs(transport, transport + 4);
+        }
+        Proto::ICMP => ICMP_ECHO,
+        Proto::ICMPV6 => ICMPV6_ECHO,
+        _ => return false,
+    };
+    let (mut message, mut len) = ([0; 6], 0);
+    for (place, into) in (transport..bytes.len()).zip(&mut message) {
+        *into = byte(place).unwrap_or(0);
+        len += 1;
+    }
+    let old = bytes.get(transport..).unwrap_or_default();
+    echo_of(&message[..len], echo) != echo_of(old, echo)
+}
+
 fn tcp(view: &View<'_>) -> Result<Segment, Reason> {
     let fixed: [u8; TCP_NEEDED] = view.array(0)?;
     let header_len = usize::from(fixed[12] >> 4) * 4;

@@ -1,8 +1,9 @@
-//! Raw monitors over threads: each packet once, at its owner; verdicts on frames that hold no packet; panics.
+//! Raw monitors over threads: each packet once, at its owner; verdicts on frames that hold no packet; what they change and
+//! send; panics.
 
 use std::sync::{Arc, Mutex};
 
-use mosaic_engine::actor::{Actor, RawPacket, ShardContext, StartError};
+use mosaic_engine::actor::{Actor, RawPacket, ShardContext, StartError, Toward};
 use mosaic_engine::event::Verdict;
 
 use super::inline::{run, wire_counters};
@@ -89,6 +90,99 @@ fn each_packet_comes_once_to_the_shard_that_owns_it() {
         assert_eq!((passed.len(), wire.frames().len()), (24, 24));
         assert!(passed.iter().all(|packet| packet.flow != 3));
         assert_eq!((counters.dropped_verdict, counters.bypassed), (8, 0));
+    }
+}
+
+/// Adds 1000 to the number of every packet of even flows, returns a copy of each packet that had number 3, and answers ARP.
+struct Relay;
+
+impl Actor for Relay {
+    type Flow = ();
+
+    fn start(&mut self, shard: &mut ShardContext<'_>) -> Result<(), StartError> {
+        shard.monitor_raw(None).every_frame().open()?;
+        Ok(())
+    }
+
+    fn on_raw(&mut self, shard: &mut ShardContext<'_>, packet: &RawPacket<'_>) -> Verdict {
+        if packet.packet.is_none() {
+            let mut answer = frame(Sent {
+                flow: ARP,
+                number: 0,
+            });
+            answer[21] = 2;
+            shard.inject_frame(Toward::Sender, &answer).unwrap();
+            return Verdict::Drop;
+        }
+        let Sent { flow, number } = sent(packet.payload());
+        if number == 3 {
+            shard.inject_packet(Toward::Sender, packet.ip()).unwrap();
+        }
+        if flow.is_multiple_of(2) {
+            let mut edit = shard.edit().unwrap();
+            let number = number + 1000;
+            edit.overwrite_payload(4, &number.to_be_bytes()).unwrap();
+        }
+        Verdict::Forward
+    }
+}
+
+#[test]
+fn changes_and_answers_leave_whoever_owns_the_flow() {
+    for (shards, burst) in [(1, 16), (2, 16), (3, 64), (1, 1), (3, 1)] {
+        let (wire, log, all) = (Wire::default(), Log::default(), mixed());
+        let relay = ActorSpec::new("relay", |_| Relay);
+        let script = Script::new(&all, burst).inline(&wire);
+        let mut plan = plan(
+            shards,
+            vec![script],
+            vec![relay, log.actor(Default::default())],
+        );
+        plan.ring_depth = all.len();
+        let counters = wire_counters(&run(plan, all.len()));
+        assert_eq!(
+            (counters.injected, counters.dropped_verdict),
+            (7, 2),
+            "{shards} shards, {burst} frames"
+        );
+
+        let changed = |packet: &Sent| Sent {
+            flow: packet.flow,
+            number: packet.number
+                + if packet.flow.is_multiple_of(2) {
+                    1000
+                } else {
+                    0
+                },
+        };
+        let mut expected: Vec<Sent> = in_turn(5, 6).iter().map(changed).collect();
+        expected.sort_unstable();
+        let mut passed = wire.packets();
+        passed.sort_unstable();
+        assert_eq!((&passed, wire.frames().len()), (&expected, 30));
+        let mut seen: Vec<Sent> = log.seen().iter().map(|(_, packet)| *packet).collect();
+        seen.sort_unstable();
+        assert_eq!(seen, expected, "flows see what was left");
+
+        let mut returned = wire.returned();
+        returned.sort_unstable();
+        let copies = (0..5).map(|flow| {
+            let mut copy = frame(Sent { flow, number: 3 });
+            copy.resize(60, 0);
+            copy
+        });
+        let answers = (0..2).map(|_| {
+            let mut answer = frame(Sent {
+                flow: ARP,
+                number: 0,
+            });
+            answer[21] = 2;
+            answer.resize(60, 0);
+            answer
+        });
+        let mut expected: Vec<Vec<u8>> = copies.chain(answers).collect();
+        expected.sort_unstable();
+        assert_eq!(returned, expected);
     }
 }
 

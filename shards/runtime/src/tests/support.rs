@@ -102,6 +102,11 @@ impl Wire {
             .map(|frame| sent(&frame[42..]))
             .collect()
     }
+
+    /// Every frame that went back to where frames come from.
+    pub(super) fn returned(&self) -> Vec<Vec<u8>> {
+        self.1.lock().unwrap().clone()
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -8,6 +8,7 @@ use mosaic_port::LinkType;
 use proptest::prelude::*;
 
 use super::edits::{Act, Middle, endpoint, reseal_ip, words};
+use super::raw_edits::{Early, RawAct};
 use crate::actor::{PacketEdit, Part};
 use crate::event::{Hook, Verdict};
 use crate::flow::Proto;
@@ -71,17 +72,17 @@ fn apply(edit: &mut PacketEdit<'_>, change: &Change) {
 
 /// What an IP packet carries, and how.
 #[derive(Clone, Copy, Debug)]
-struct Shape {
-    v6: bool,
-    proto: u8,
+pub(super) struct Shape {
+    pub(super) v6: bool,
+    pub(super) proto: u8,
     /// A UDP checksum is not sent.
-    unsent: bool,
+    pub(super) unsent: bool,
     /// 0: plain; 1: VLAN; 2: IP in IP; 3: VXLAN with a checksum; 4: VXLAN without; 5: GRE with a checksum; 6: VXLAN over IPv6.
-    around: u8,
-    odd: bool,
+    pub(super) around: u8,
+    pub(super) odd: bool,
 }
 
-fn shapes() -> impl Strategy<Value = Shape> {
+pub(super) fn shapes() -> impl Strategy<Value = Shape> {
     (
         any::<bool>(),
         prop::sample::select(vec![6_u8, 17, 1]),
@@ -98,7 +99,7 @@ fn shapes() -> impl Strategy<Value = Shape> {
         })
 }
 
-fn build(shape: Shape) -> Vec<u8> {
+pub(super) fn build(shape: Shape) -> Vec<u8> {
     let payload: Vec<u8> = (0..if shape.odd { 33 } else { 32 })
         .map(|i| i * 7)
         .collect();
@@ -234,6 +235,7 @@ proptest! {
         shape in shapes(),
         script in proptest::collection::vec(changes(), 0..8),
         damaged in proptest::option::of((0_usize..60, 1_u8..)),
+        raw in any::<bool>(),
     ) {
         let right = build(shape);
         let mut entrance = Entrance::ignoring();
@@ -241,7 +243,7 @@ proptest! {
         prop_assert_eq!(&recomputed(shape, &right, &packet), &right, "the test's own frames are right");
 
         // The same edits on the right frame and on one with a wrong byte of payload, whose checksums stay as they were.
-        let edited = edit_all(&right, script.clone());
+        let edited = edit_all(&right, script.clone(), raw);
         prop_assert_eq!(&recomputed(shape, &edited, &packet), &edited);
         if let Some((at, bits)) = damaged {
             let at = packet.payload_at as usize + at % packet.payload_len as usize;
@@ -251,14 +253,22 @@ proptest! {
             if !overwritten && packet.key.proto() == Proto::TCP {
                 let mut expected = edited;
                 expected[at] ^= bits;
-                prop_assert_eq!(edit_all(&wrong, script), expected, "a wrong one is not repaired");
+                prop_assert_eq!(edit_all(&wrong, script, raw), expected, "a wrong one is not repaired");
             }
         }
     }
 }
 
-/// What leaves after a script of changes.
-fn edit_all(frame: &[u8], script: Vec<Change>) -> Vec<u8> {
+/// What leaves after a script of changes, at a hook or before any flow sees the packet.
+fn edit_all(frame: &[u8], script: Vec<Change>, raw: bool) -> Vec<u8> {
+    if raw {
+        let act: RawAct = Box::new(move |shard, _| {
+            let mut edit = shard.edit().unwrap();
+            script.iter().for_each(|change| apply(&mut edit, change));
+            Verdict::Forward
+        });
+        return Early::new(vec![act]).pass(frame).unwrap();
+    }
     let act: Act = Box::new(move |flow, _, hook| {
         if hook == Hook::Receive {
             let mut edit = flow.edit().unwrap();

@@ -130,7 +130,7 @@ impl Middle {
                 assert_eq!(packet, 0);
                 (back, frame.bytes.to_vec())
             }
-            route @ crate::shard::Route::Interface { .. } => panic!("{route:?}"),
+            route => panic!("{route:?}"),
         });
         injected.collect()
     }

@@ -19,9 +19,9 @@ use crate::limits;
 use crate::shard::{Shard, ShardConfig};
 use crate::wire::{Checksums, Ingress, PacketFilter, Parsed, WireConfig};
 
-/// A burst of Ethernet frames.
+/// A burst of frames.
 #[derive(Clone, Debug, Default)]
-struct Burst(Vec<(Vec<u8>, LinkType)>);
+pub(super) struct Burst(pub(super) Vec<(Vec<u8>, LinkType)>);
 
 impl Batch for Burst {
     fn len(&self) -> usize {

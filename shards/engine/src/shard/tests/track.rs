@@ -3,8 +3,10 @@
 use core::time::Duration;
 use std::vec::Vec;
 
+use super::edits::tcp4;
 use super::errno::Ask;
 use super::fixture::{Bench, CLIENT, SERVER, Seen, letters};
+use super::raw_edits::{Early, open};
 use crate::actor::{FlowContext, LastPacket, LastSegment, RoundTrip};
 use crate::event::{Hook, Side};
 use crate::flow::Proto;
@@ -254,4 +256,19 @@ fn what_is_known_of_the_sides_turns_with_them() {
         seen,
         [Some((40_000, letters("S"))), Some((80, letters("A")))]
     );
+}
+
+/// Such a segment is told of when the flow ends, in a burst without packets.
+#[test]
+fn segments_of_edited_flows_that_wait_to_the_end_have_facts() {
+    let mut early = Early::with(ShardConfig::default(), Vec::new(), true);
+    early.shard.set_inline(false);
+    open(&mut early);
+    let mut late = tcp4(CLIENT, TcpFlags::ACK, (4, 1), b"late");
+    late[22] = 33;
+    early.pass(&late);
+    let told = |early: &Early, ttl| early.host.log.iter().any(|line| line.contains(ttl));
+    assert!(!told(&early, "ttl: 33"));
+    early.shard.finish(&mut early.host);
+    assert!(told(&early, "ttl: 33"), "{:?}", early.host.log);
 }
