@@ -288,7 +288,9 @@
 //!
 //! What it costs: the flow's segments come to the hooks in the order of the stream, since a change before a segment would move it.
 //! One that comes before its turn waits (a bounded number of them, on a side and in all), while its sender is told what is
-//! missing, selectively where that was agreed upon. Edits are kept until the receiver has acknowledged them, also a bounded
+//! missing, selectively where that was agreed upon. Windows end where no more could wait: a sender may have half as many full
+//! segments under way towards here as may wait ([`HELD_SEGMENTS`](mosaic_engine::limits::HELD_SEGMENTS)), so 730 KiB of 1460
+//! bytes each, which on a long way is what bounds its speed; not so where the handshake was not seen. Edits are kept until the receiver has acknowledged them, also a bounded
 //! number ([`EditError::TooManyEdits`](crate::prelude::EditError::TooManyEdits)). Inserted bytes that do not fit into the
 //! receiver's window are sent when it opens; should they be lost, their sender's next repetition brings them again. Packets in
 //! fragments and in tunnels keep their lengths; a segment in fragments is dropped once its stream has moved. At `Receive`

@@ -11,7 +11,7 @@ use mosaic_engine::shard::edit::EditError;
 use mosaic_engine::shard::{Profile, Route, Shard, ShardConfig, ShardCounters};
 use mosaic_engine::wire::{Buffer, Ingress, Parsed, WireConfig};
 use mosaic_port::{LinkType, Timestamp};
-use mosaic_sim::{Burst, Middlebox, PerMille, Random, Scenario, World};
+use mosaic_sim::{Burst, Link, Middlebox, PerMille, Random, Scenario, World};
 
 use crate::{for_each_seed, patient};
 
@@ -322,6 +322,17 @@ fn check(seed: u64, habit: Habit, profile: Profile) -> (ShardCounters, u64) {
 fn check_with(seed: u64, habit: Habit, profile: Profile, translates: bool) -> (ShardCounters, u64) {
     let mut random = Random::new(seed);
     let scenario = Scenario::lasting(&mut random);
+    check_in(&scenario, (seed, random), habit, profile, translates)
+}
+
+/// The same in a scenario.
+fn check_in(
+    scenario: &Scenario,
+    (seed, mut random): (u64, Random),
+    habit: Habit,
+    profile: Profile,
+    translates: bool,
+) -> (ShardCounters, u64) {
     let editor = Editor {
         habit,
         translates,
@@ -337,7 +348,7 @@ fn check_with(seed: u64, habit: Habit, profile: Profile, translates: bool) -> (S
         ..patient()
     };
     let mut middle = Box::new(config, editor);
-    let passages = World::run_through(seed, &scenario, &mut middle);
+    let passages = World::run_through(seed, scenario, &mut middle);
     assert_eq!(passages.len(), scenario.connections);
     assert_eq!(
         middle.received + middle.injected,
@@ -430,4 +441,46 @@ fn everything_that_can_happen_happens() {
     ] {
         assert!(count > 0, "{name}");
     }
+}
+
+/// Senders whose receivers offer far more than may wait: they are offered less, and nothing that waits is dropped.
+#[test]
+fn no_more_is_under_way_than_may_wait() {
+    let mut sum = ShardCounters::default();
+    for_each_seed(6, |seed| {
+        let counters = check_long(seed);
+        assert_eq!(counters.held_refused, 0);
+    });
+    for seed in 0..3 {
+        sum += check_long(seed);
+    }
+    assert!(sum.held > 3000, "{} have waited", sum.held);
+}
+
+fn check_long(seed: u64) -> ShardCounters {
+    let link = |loss| Link {
+        delay_ns: 20_000_000,
+        loss: PerMille(loss),
+        ..Link::default()
+    };
+    let scenario = Scenario {
+        connections: 2,
+        near: link(2),
+        far: link(2),
+        data_max: 4_000_000,
+        under_way: Some(8000),
+        poll_ns: 100_000,
+        linger_ns: 1 << 40,
+        retries_max: 500,
+        ..Scenario::default()
+    };
+    let random = Random::new(seed);
+    check_in(
+        &scenario,
+        (seed, random),
+        Habit::Anything,
+        Profile::Receiver,
+        false,
+    )
+    .0
 }

@@ -83,6 +83,8 @@ pub(super) struct Changes {
     pub(super) changed: u64,
     /// The burst's source forwards.
     pub(super) inline: bool,
+    /// What stands in the place of the packet at hand, a segment that has waited, runs the other way than it.
+    pub(super) crossed: bool,
     arena: Vec<u8>,
     used: usize,
     versions: Vec<Version>,
@@ -97,6 +99,7 @@ impl Default for Changes {
         Self {
             changed: 0,
             inline: false,
+            crossed: false,
             // Zeroes that nobody has written to cost no memory until they are.
             arena: alloc::vec![0; limits::CHANGED_BYTES],
             used: 0,
@@ -139,6 +142,8 @@ pub(super) struct Desk<'a> {
     pub(super) used: usize,
     pub(super) draft: &'a mut Option<Draft>,
     pub(super) inline: bool,
+    /// The packet as it came runs the other way than the one at hand.
+    pub(super) crossed: bool,
     /// Where the free part begins in the arena.
     base: usize,
     frames: &'a mut Vec<(Route, Place)>,
@@ -270,6 +275,13 @@ impl Changes {
         true
     }
 
+    /// Whether half of the room is left for what the rest of the burst needs.
+    pub(super) fn has_room_to_spare(&self) -> bool {
+        self.frames.len() < limits::INJECTED / 2
+            && self.versions.len() < limits::VERSIONS / 2
+            && self.used < limits::CHANGED_BYTES / 2
+    }
+
     /// Whether another version would be taken.
     fn takes_another(&self) -> bool {
         self.versions.len() < limits::VERSIONS
@@ -285,6 +297,7 @@ impl Changes {
         hand: Option<(usize, Side, Hook)>,
     ) -> (&'a [u8], Option<AtHand<'a>>, Desk<'a>) {
         let (base, inline, full) = (self.used, self.inline, !self.takes_another());
+        let crossed = self.crossed;
         let version = match hand {
             Some((i, ..)) if self.changed >> i & 1 != 0 => {
                 self.versions.get(usize::from(self.latest[i]))
@@ -307,6 +320,7 @@ impl Changes {
             used: 0,
             draft: &mut self.draft,
             inline,
+            crossed,
             base,
             frames: &mut self.frames,
         };

@@ -135,7 +135,9 @@ impl FlowContext<'_> {
             } else {
                 ack.unwrap_or(Seq(0))
             },
-            window: segment.window.unwrap_or(self.window_left(from)),
+            window: segment
+                .window
+                .unwrap_or_else(|| self.own_window(from, self.window_left(from))),
         };
         self.send_segment(to, &numbers, segment.payload)
     }
@@ -253,6 +255,14 @@ impl FlowContext<'_> {
         }
     }
 
+    /// A window of `from`, no larger than was said last where the stream of the one it is for is edited.
+    fn own_window(&self, from: Side, window: u16) -> u16 {
+        match self.world.specials.edited(self.active.flow) {
+            Some(place) => self.world.edited.window_for(place, from, window),
+            None => window,
+        }
+    }
+
     /// The highest acknowledgment number of a side.
     fn acked(&self, side: Side) -> Option<Seq> {
         self.hot
@@ -349,6 +359,7 @@ impl FlowContext<'_> {
     /// The packet whose link layer injected ones take over: its index, itself, its buffer as it came, and its sender.
     fn template(&self) -> Option<(u8, &Packet, &[u8], Side)> {
         let (index, sender) = match &self.at_hand {
+            Some(at_hand) if self.desk.crossed => (at_hand.index, at_hand.sender.other()),
             Some(at_hand) => (at_hand.index, at_hand.sender),
             None => self.active.packet?,
         };

@@ -28,3 +28,4 @@ mod unfinished;
 mod unwatched;
 mod user_events;
 mod ways;
+mod windows;

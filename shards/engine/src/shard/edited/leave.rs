@@ -3,6 +3,7 @@
 
 use arrayvec::ArrayVec;
 
+use super::window::Announced;
 use super::{Passing, Span, behind, frames, write_header};
 use crate::event::Side;
 use crate::flow::entry::Flags;
@@ -67,24 +68,53 @@ impl Shard {
         (number, place): (u32, u32),
         span: &Span,
     ) -> bool {
-        let scale = self.scale(number, place, span);
         let other = span.side.other();
+        let window = self.offer(run, i, (number, place), span);
         let stream = &self.edited.list[place as usize].sides[other as usize].stream;
-        if stream.rewrite().is_identity() {
+        let is_identity = stream.rewrite().is_identity();
+        if is_identity && window.is_none() {
             return true;
         }
         write_header(run, i, |packet, bytes, sums| {
             let transport = packet.transport_at as usize;
-            let ack = stream.ack(span.ack);
-            sums.write(bytes, transport + 8, &ack.0.to_be_bytes());
-            if let (Some(scale), Transport::Tcp { window, .. }) = (scale, packet.transport) {
-                let window = translate_window(stream, span.ack, window, scale);
+            if let Some(window) = window {
                 sums.write(bytes, transport + 14, &window.to_be_bytes());
             }
+            if is_identity {
+                return;
+            }
+            let ack = stream.ack(span.ack);
+            sums.write(bytes, transport + 8, &ack.0.to_be_bytes());
             if let Some(blocks) = frames::option(packet, bytes, 5) {
                 translate_sacks(stream, bytes, sums, blocks);
             }
         })
+    }
+
+    /// The window field for the one whom the acknowledgment of packet `i` is for, where that is another one than it has.
+    fn offer(
+        &mut self,
+        run: &Run<'_>,
+        i: usize,
+        (number, place): (u32, u32),
+        span: &Span,
+    ) -> Option<u16> {
+        let scale = self.scale(number, place, span)?;
+        let Transport::Tcp { window, .. } = run.packet(i).transport else {
+            return None;
+        };
+        let other = span.side.other();
+        let limit = self.window_limit(number, place, other, scale);
+        let side = self.edited_side(place, other);
+        let stream = &side.stream;
+        let field = match stream.rewrite().is_identity() {
+            true => window,
+            false => translate_window(stream, span.ack, window, scale),
+        };
+        let ack = stream.rewrite().invert(stream.edited_position(span.ack));
+        let announced = Announced { ack, field, scale };
+        let offered = side.offer.forward(announced, limit);
+        (offered != window).then_some(offered)
     }
 
     /// By how much the windows in segments of `span`'s sender are scaled; `None` where the handshake was not seen.
@@ -176,9 +206,10 @@ impl Shard {
                 window: theirs.window,
             };
             let head = run.packet(i).transport_at as usize + frames::TCP_HEADER + options.len();
+            let route = behind(run, i, true);
             let sent = run.changes.send_made(
                 (run.packets, run.bytes),
-                (i, behind(i, true)),
+                (i, route),
                 head + len,
                 |packet, from, into| {
                     frames::answer(packet, from, into, &header, &options, [first, second])
@@ -209,7 +240,7 @@ impl Shard {
             return self.drop_for_room(run, i);
         }
         let first = run.changes.mark(i);
-        if passing == Passing::Released && !run.changes.send_copy(i, behind(i, false)) {
+        if passing == Passing::Released && !run.changes.send_copy(i, behind(run, i, false)) {
             self.counters.edits_no_room += 1;
         }
         let start = match packet.transport {
@@ -226,7 +257,7 @@ impl Shard {
             let end = len.min(at + limit);
             run.changes.restore(i, whole);
             let sent = self.send_piece(run, i, whole, (at, end))
-                && run.changes.send_copy(i, behind(i, false));
+                && run.changes.send_copy(i, behind(run, i, false));
             if !sent {
                 // Its sender sends it again.
                 self.counters.edits_no_room += 1;
@@ -310,14 +341,16 @@ impl Shard {
             // Nobody knows the way back through a tunnel.
             return;
         }
+        let acked = hot.half(other).acked;
+        let window = self.window_to_tell(number, place, span, acked);
         let sides = &self.edited.list[place as usize].sides;
         let (own, theirs) = (&sides[span.side as usize], &sides[other as usize]);
         let header = frames::Header {
             // What the sender expects next, in its own words.
             seq: span.ack,
-            ack: own.stream.ack(hot.half(other).acked),
+            ack: own.stream.ack(acked),
             flags: TcpFlags::ACK,
-            window: theirs.window,
+            window,
         };
         let stamped = frames::option(raw, run.changes.bytes(run.bytes, i), 8).is_some();
         let mut options = timestamps(stamped, theirs.timestamp, own.timestamp);
@@ -325,13 +358,34 @@ impl Shard {
             push_sacks(&mut options, own, span);
         }
         let room = raw.transport_at as usize + frames::TCP_HEADER + options.len();
+        let route = behind(run, i, true);
         let sent = run.changes.send_made(
             (run.packets, run.bytes),
-            (i, behind(i, true)),
+            (i, route),
             room,
             |packet, from, into| frames::answer(packet, from, into, &header, &options, [&[]; 2]),
         );
         self.counters.edits_answered += u64::from(sent);
+    }
+}
+
+impl Shard {
+    /// The window field beside an acknowledgment of `acked` for the sender of `span`: what its receiver has last said.
+    fn window_to_tell(&mut self, number: u32, place: u32, span: &Span, acked: Seq) -> u16 {
+        let other = span.side.other();
+        let field = self.edited_side(place, other).window;
+        let of_other = Span {
+            side: other,
+            ..*span
+        };
+        let Some(scale) = self.scale(number, place, &of_other) else {
+            return field;
+        };
+        let limit = self.window_limit(number, place, span.side, scale);
+        let side = self.edited_side(place, span.side);
+        let stream = &side.stream;
+        let ack = stream.rewrite().invert(stream.edited_position(acked));
+        side.offer.make(Announced { ack, field, scale }, limit)
     }
 }
 

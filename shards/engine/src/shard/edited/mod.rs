@@ -10,6 +10,7 @@ mod api;
 mod frames;
 mod held;
 mod leave;
+mod window;
 
 use alloc::vec::Vec;
 
@@ -49,6 +50,8 @@ pub(super) struct EditedSide {
     window_max: u32,
     /// Edited positions below this one were sent into an open window.
     reached: i64,
+    /// Windows that were offered to it.
+    offer: window::Offer,
 }
 
 /// What is kept of an edited flow.
@@ -145,6 +148,12 @@ impl EditedFlows {
         let result = change(stream);
         self.bytes = self.bytes + stream.rewrite().held_bytes() - before;
         result
+    }
+
+    /// A window field for who gets segments of `side`, no larger than the last one that it was told.
+    pub(super) fn window_for(&self, place: u32, side: Side, field: u16) -> u16 {
+        let side = &self.list[place as usize].sides[side as usize];
+        side.ack.map_or(field, |_| field.min(side.window))
     }
 
     /// How many bytes of edits the next segment of a side may bring.
@@ -251,7 +260,7 @@ impl Shard {
         } else {
             self.pass(run, i, (number, place), &span, Passing::Arrived);
         }
-        self.release(run, i, (number, place));
+        self.release(run, i, (number, place), span.side);
     }
 
     /// Where packet `i` stands in its stream.
@@ -282,6 +291,7 @@ impl Shard {
             };
             if !edited.started || edited.stream.at(0) != base {
                 edited.stream.begin(base, next);
+                edited.offer = window::Offer::default();
                 edited.started = true;
             }
         }
@@ -352,14 +362,13 @@ impl Shard {
             Keeping::Known => self.counters.held_again += 1,
             Keeping::NoRoom => {
                 self.counters.held_refused += 1;
-                self.counters.bounds_hit += 1;
                 if !run.changes.inline
                     && let Some(first) = side.held.first()
                 {
                     // Nobody will send it again: better a hole than nothing.
                     side.stream.send(first);
                     run.dropped &= !(1 << i);
-                    self.release(run, i, (number, place));
+                    self.release(run, i, (number, place), span.side);
                     return self.handle_edited(run, i, number, place);
                 }
             }
@@ -367,15 +376,21 @@ impl Shard {
         self.tell_sender(run, i, (number, place), span);
     }
 
-    /// Lets segments go on whose turn has come, with packet `i`.
-    fn release(&mut self, run: &mut Run<'_>, i: usize, (number, place): (u32, u32)) {
+    /// Lets segments go on whose turn has come, with packet `i` of `sender`. What a burst has no room for goes on with the next packet of
+    /// either end: there is one, since what has gone on is acknowledged.
+    fn release(&mut self, run: &mut Run<'_>, i: usize, (number, place): (u32, u32), sender: Side) {
         for side in Side::BOTH {
-            while let Some(waiting) = self.next_waiting(place, side) {
+            while !run.changes.inline || run.changes.has_room_to_spare() {
+                let Some(waiting) = self.next_waiting(place, side) else {
+                    break;
+                };
                 let packet = run.packet(i);
                 let (timestamp, clock) = (packet.timestamp, packet.clock);
                 let mut waiting = waiting;
                 (waiting.packet.timestamp, waiting.packet.clock) = (timestamp, clock);
+                run.changes.crossed = side != sender;
                 self.let_go(run, i, (number, place), waiting, Passing::Released);
+                run.changes.crossed = false;
             }
         }
     }
@@ -527,9 +542,9 @@ impl Shard {
         if !span.whole {
             return false;
         }
-        if !stray && len == span.len as usize {
+        let parts = rewrite.parts(span.start, span.end);
+        if !stray && len == span.len as usize && stay_in_place(parts.clone(), span.start) {
             // As long as before: whatever is around it stays right.
-            let parts = rewrite.parts(span.start, span.end);
             return write_seq(run, i, seq, urgent) && overwrite(run, i, parts);
         }
         if !frames::is_resizable(run.packet(i), run.changes.bytes(run.bytes, i)) {
@@ -661,6 +676,19 @@ fn overwrite(run: &mut Run<'_>, i: usize, parts: crate::tcp::rewrite::Parts<'_>)
     })
 }
 
+/// Whether what is original stands where it stood in a segment that begins at position `start`.
+fn stay_in_place(parts: crate::tcp::rewrite::Parts<'_>, start: i64) -> bool {
+    let mut at = start;
+    for part in parts {
+        match part {
+            Part::Inserted(bytes) => at += i64::try_from(bytes.len()).unwrap_or(0),
+            Part::Original(from, to) if from == at => at = to,
+            Part::Original(..) => return false,
+        }
+    }
+    true
+}
+
 /// Writes the edited bytes of a segment whose original ones begin at position `start`.
 fn fill(into: &mut [u8], original: &[u8], parts: crate::tcp::rewrite::Parts<'_>, start: i64) {
     let mut at = 0;
@@ -682,11 +710,11 @@ fn fill(into: &mut [u8], original: &[u8], parts: crate::tcp::rewrite::Parts<'_>,
     }
 }
 
-/// With packet `i`, behind it.
-fn behind(i: usize, back: bool) -> Route {
+/// With packet `i`, behind it: where what stands in its place goes, or `back`.
+fn behind(run: &Run<'_>, i: usize, back: bool) -> Route {
     Route::With {
         packet: u8::try_from(i).unwrap_or(0),
         before: false,
-        back,
+        back: back != run.changes.crossed,
     }
 }

@@ -84,6 +84,26 @@ fn both_ends_are_translated_to() {
     assert_eq!(fin, tcp4(CLIENT, ACK | FIN, (10, 1), b""));
 }
 
+/// One edit adds as much as the next one takes away: what stands between them has moved in a segment of the same length.
+#[test]
+fn a_repetition_of_several_has_the_same_bytes() {
+    let act: Act = Box::new(|flow, packet, hook| {
+        if hook == Hook::Send && flow.fresh_from() == Some(0) {
+            match packet.payload() {
+                b"ab-cd" => flow.replace_payload(2, 1, b"+++").unwrap(),
+                b"efgh" => flow.cut_payload(2, 2).unwrap(),
+                _ => {}
+            }
+        }
+        Verdict::Forward
+    });
+    let mut middle = editing(vec![act]);
+    middle.pass(&tcp4(CLIENT, ACK, (1, 1), b"ab-cd")).unwrap();
+    middle.pass(&tcp4(CLIENT, ACK, (6, 1), b"efgh")).unwrap();
+    let both = middle.pass(&tcp4(CLIENT, ACK, (1, 1), b"ab-cdefgh"));
+    assert_eq!(both, Some(tcp4(CLIENT, ACK, (1, 1), b"ab+++cdef")));
+}
+
 #[test]
 fn what_cannot_be_asked_for_is_refused_and_changes_nothing() {
     let errors: Act = Box::new(|flow, packet, hook| {
