@@ -256,7 +256,7 @@
 //! # Changing lengths
 //!
 //! A monitor that [`edits`](crate::prelude::MonitorBuilder::edits) may insert bytes, cut them out or put others in their place, more
-//! or fewer, at `Send`: [`replace_payload`](crate::prelude::FlowContext::replace_payload) and its kin. From then on every packet of
+//! or fewer, at `Send` and `Receive`: [`replace_payload`](crate::prelude::FlowContext::replace_payload) and its kin. From then on every packet of
 //! the connection is translated: sequence numbers, acknowledgments (selective ones too), windows, urgent pointers. Neither
 //! end notices. What became of a byte once, becomes of it whenever its sender repeats it, in whatever cuts;
 //! [`fresh_from`](crate::prelude::FlowContext::fresh_from) tells where the payload at hand is new.
@@ -293,8 +293,13 @@
 //! bytes each, which on a long way is what bounds its speed; not so where the handshake was not seen. Edits are kept until the receiver has acknowledged them, also a bounded
 //! number ([`EditError::TooManyEdits`](crate::prelude::EditError::TooManyEdits)). Inserted bytes that do not fit into the
 //! receiver's window are sent when it opens; should they be lost, their sender's next repetition brings them again. Packets in
-//! fragments and in tunnels keep their lengths; a segment in fragments is dropped once its stream has moved. At `Receive`
-//! lengths stay what they are.
+//! fragments and in tunnels keep their lengths; a segment in fragments is dropped once its stream has moved.
+//!
+//! What `Send` leaves is what the emulated receiver and the readers of the stream get; what `Receive` makes of that only goes on,
+//! to the real one. Both may change the same segment. Numbers at the hooks are those between the two; a repetition is shown at
+//! `Receive` as `Send` left it, and leaves as it was forwarded. In captures and taps, where nothing goes on, changes at `Receive`
+//! succeed and nothing comes of them. An edit at `Receive` that cannot be remembered holds its segment up, and those behind it,
+//! until its sender repeats it.
 //!
 //! # Translating, resetting, answering
 //!

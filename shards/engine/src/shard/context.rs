@@ -7,7 +7,7 @@ use mosaic_port::Timestamp;
 use super::burst::Active;
 use super::changes::{AtHand, Desk};
 use super::commands::Commands;
-use super::edited::{EDITED_AT, EditedFlows, Editing};
+use super::edited::{EditedFlows, Editing};
 use super::monitors::Monitors;
 use super::special::Specials;
 use super::timers::{TimerError, TimerId, Timers};
@@ -267,7 +267,7 @@ impl Shard {
         let context = FlowContext {
             arena,
             at_hand,
-            editing: run.editing.filter(|_| hook == EDITED_AT),
+            editing: run.editing.filter(|editing| editing.hook == hook),
             desk,
             world: World {
                 config: &self.config,

@@ -28,7 +28,8 @@ pub enum EditError {
     /// It would change what headers say about lengths, kinds and fragments, or an outer header of a tunnel.
     #[error("the layout of a packet stays as it is")]
     Layout,
-    /// No monitor of the flow [edits](crate::actor::MonitorBuilder::edits) it, or this is not [`Hook::Send`]: lengths stay.
+    /// No monitor of the flow [edits](crate::actor::MonitorBuilder::edits) it, or the segment takes no room in a stream: lengths
+    /// stay.
     #[error("the stream is not edited here")]
     NotEdited,
     /// These bytes were sent before: what became of them stays.

@@ -125,6 +125,7 @@ impl FlowContext<'_> {
             half.base.at_offset(half.next)
         });
         let seq = segment.seq.map(Seq).or(expected);
+        let seq = seq.map(|seq| self.forwarded_number(to, seq));
         let ack = segment.ack.map(Seq).or(self.acked(from));
         let ack = ack.map(|ack| self.own_number(to, ack));
         let numbers = Numbers {
@@ -207,7 +208,7 @@ impl FlowContext<'_> {
         let half = self.hot.half(client);
         let ack = self.own_number(client, half.base.at_offset(half.next));
         let window = self.window_left(server);
-        let mut at = seq;
+        let mut at = self.forwarded_number(client, seq);
         let parts = answer
             .chunks(ANSWER_MSS)
             .chain(answer.is_empty().then_some(answer));
@@ -252,6 +253,14 @@ impl FlowContext<'_> {
         match self.world.specials.edited(self.active.flow) {
             Some(place) => self.world.edited.ack_for(place, to, ack),
             None => ack,
+        }
+    }
+
+    /// A number of what is sent to `to`, as that knows it, where its stream is edited.
+    fn forwarded_number(&self, to: Side, seq: Seq) -> Seq {
+        match self.world.specials.edited(self.active.flow) {
+            Some(place) => self.world.edited.forwarded_number(place, to.other(), seq),
+            None => seq,
         }
     }
 
@@ -310,7 +319,7 @@ impl FlowContext<'_> {
             return Err(InjectError::NotOpen);
         }
         for seq in candidates {
-            numbers.seq = seq;
+            numbers.seq = self.forwarded_number(to, seq);
             self.send_segment(to, &numbers, &[])?;
         }
         Ok(true)

@@ -13,6 +13,7 @@ mod handshake;
 mod inject;
 mod lengths;
 mod life;
+mod onward;
 mod overlap;
 mod quoted;
 mod raw;

@@ -3,6 +3,7 @@
 
 use arrayvec::ArrayVec;
 
+use super::api::Editing;
 use super::window::Announced;
 use super::{Passing, Span, behind, frames, write_header};
 use crate::event::Side;
@@ -26,23 +27,23 @@ impl Shard {
         run: &mut Run<'_>,
         i: usize,
         (number, place): (u32, u32),
-        span: &Span,
+        (span, editing): (&Span, Option<&Editing>),
         passing: Passing,
     ) {
         let goes_on = run.changes.inline && run.dropped >> i & 1 == 0 && passing != Passing::Left;
-        if span.is(TcpFlags::ACK) && !span.is(TcpFlags::SYN) {
-            let other = span.side.other();
-            if goes_on && !self.translate_ack(run, i, (number, place), span) {
-                return self.drop_for_room(run, i);
-            }
-            self.edited
-                .change(place, other, |stream| stream.acknowledge(span.ack));
+        let translated = span.is(TcpFlags::ACK) && !span.is(TcpFlags::SYN) && goes_on;
+        if translated && !self.translate_ack(run, i, (number, place), span) {
+            return self.drop_for_room(run, i);
         }
+        self.acknowledge(number, place, span, run.changes.inline);
         if !goes_on {
             return;
         }
+        if !self.go_onward(run, i, (place, span), editing) {
+            return self.drop_for_room(run, i);
+        }
         self.note_sent(run, i, (number, place), span);
-        self.push(run, i, (number, place), span);
+        self.push(run, i, place, span);
         let is_cut_off = span.len > 0
             && run.packet(i).payload_len == 0
             && !span
@@ -51,7 +52,7 @@ impl Shard {
         if is_cut_off {
             self.answer_cut(run, i, (number, place), span);
         }
-        self.send(run, i, (number, place), span, passing);
+        self.send(run, i, place, span, passing);
     }
 
     /// There is no room for what is to be sent in the place of packet `i`: its sender sends it again.
@@ -118,7 +119,7 @@ impl Shard {
     }
 
     /// By how much the windows in segments of `span`'s sender are scaled; `None` where the handshake was not seen.
-    fn scale(&self, number: u32, place: u32, span: &Span) -> Option<u8> {
+    pub(super) fn scale(&self, number: u32, place: u32, span: &Span) -> Option<u8> {
         let cold = self.table.cold(number);
         let seen = cold.halves.iter().all(|half| half.syn_seen);
         let sides = &self.edited.list[place as usize].sides;
@@ -132,7 +133,6 @@ impl Shard {
 
     /// Notes the timestamp and the window of a segment that goes on.
     fn note_sent(&mut self, run: &Run<'_>, i: usize, (number, place): (u32, u32), span: &Span) {
-        let edge = self.edge(number, place, span.side);
         let scale = self.scale(number, place, span).unwrap_or(0);
         let packet = run.packet(i);
         let bytes = run.changes.bytes(run.bytes, i);
@@ -149,9 +149,10 @@ impl Shard {
             side.ack = Some(Seq(ack))
                 .filter(|_| span.is(TcpFlags::ACK))
                 .or(side.ack);
-            let end = side.stream.edited_position(Seq(seq)) + i64::from(packet.payload_len);
+            let end = side.onward.edited_position(Seq(seq)) + i64::from(packet.payload_len);
             if !span.flags.intersects(TcpFlags::SYN | TcpFlags::RST) {
-                side.reached = side.reached.max(edge.map_or(end, |edge| edge.min(end)));
+                let end = side.edge.map_or(end, |edge| edge.min(end));
+                side.reached = side.reached.max(end);
             }
         }
         if let Some(new) = timestamp
@@ -161,21 +162,12 @@ impl Shard {
         }
     }
 
-    /// First edited position of `side` that its receiver's window does not admit; `None` where its windows are not understood.
-    fn edge(&self, number: u32, place: u32, side: Side) -> Option<i64> {
-        let (hot, other) = (self.table.hot(number), side.other());
-        let stream = &self.edited.list[place as usize].sides[side as usize].stream;
-        let cold = self.table.cold(number);
-        let is_known = hot.has(Flags::ACKED, other) && cold.halves.iter().all(|half| half.syn_seen);
-        is_known.then(|| stream.edited_position(hot.window_edge[other as usize]))
-    }
-
     /// A segment of the receiver may have opened its window to inserted bytes that did not fit into it when they were made. Their
     /// sender knows nothing of them: they are sent from here. (What of them is lost comes again when their sender repeats
     /// the byte they stand for.)
-    fn push(&mut self, run: &mut Run<'_>, i: usize, (number, place): (u32, u32), span: &Span) {
+    fn push(&mut self, run: &mut Run<'_>, i: usize, place: u32, span: &Span) {
         let other = span.side.other();
-        let (Some(edge), true) = (self.edge(number, place, other), run.changes.inline) else {
+        let Some(edge) = self.edited_side(place, other).edge else {
             return;
         };
         let limit = self.payload_max(place, other, run.packet(i), 0);
@@ -184,7 +176,7 @@ impl Shard {
             let (own, theirs) = (&sides[span.side as usize], &sides[other as usize]);
             let from = theirs.reached;
             let room = usize::try_from(edge - from).unwrap_or(0).min(limit);
-            let (first, second) = theirs.stream.rewrite().inserted_from(from);
+            let (first, second) = theirs.inserted_from(from);
             let left = first.len() + second.len();
             let first = &first[..first.len().min(room)];
             let second = &second[..second.len().min(room - first.len())];
@@ -200,7 +192,7 @@ impl Shard {
             let stamped = frames::option(run.packet(i), bytes, 8).is_some();
             let options = timestamps(stamped, theirs.timestamp, own.timestamp);
             let header = frames::Header {
-                seq: theirs.stream.at(from),
+                seq: theirs.onward.at(from),
                 ack,
                 flags: TcpFlags::ACK | TcpFlags::PSH,
                 window: theirs.window,
@@ -224,14 +216,7 @@ impl Shard {
     }
 
     /// Sends what is more than the packet itself: one that has waited, and pieces of one that is too long.
-    fn send(
-        &mut self,
-        run: &mut Run<'_>,
-        i: usize,
-        (number, place): (u32, u32),
-        span: &Span,
-        passing: Passing,
-    ) {
+    fn send(&mut self, run: &mut Run<'_>, i: usize, place: u32, span: &Span, passing: Passing) {
         let packet = *run.packet(i);
         let limit = self.payload_max(place, span.side, &packet, span.len as usize);
         let len = packet.payload_len as usize;
@@ -246,11 +231,11 @@ impl Shard {
         let start = match packet.transport {
             Transport::Tcp { seq, .. } => self
                 .edited_side(place, span.side)
-                .stream
+                .onward
                 .edited_position(Seq(seq)),
             Transport::Other => 0,
         };
-        let edge = self.edge(number, place, span.side);
+        let edge = self.edited_side(place, span.side).edge;
         let mut at = limit;
         // What lies beyond the window would only be thrown away: it is sent when that opens, or repeated.
         while at < len && edge.is_none_or(|edge| start.saturating_add_unsigned(at as u64) < edge) {
@@ -316,7 +301,7 @@ impl Shard {
         (number, place): (u32, u32),
         span: &Span,
     ) {
-        let stream = &self.edited_side(place, span.side).stream;
+        let stream = &self.edited_side(place, span.side).onward;
         if stream.acked() == stream.at(stream.sent_edited()) {
             self.tell_sender(run, i, (number, place), span);
         }
@@ -341,13 +326,14 @@ impl Shard {
             // Nobody knows the way back through a tunnel.
             return;
         }
-        let acked = hot.half(other).acked;
+        let acked =
+            self.edited.list[place as usize].sides[span.side as usize].acked(hot.half(other).acked);
         let window = self.window_to_tell(number, place, span, acked);
         let sides = &self.edited.list[place as usize].sides;
         let (own, theirs) = (&sides[span.side as usize], &sides[other as usize]);
         let header = frames::Header {
             // What the sender expects next, in its own words.
-            seq: span.ack,
+            seq: span.heard,
             ack: own.stream.ack(acked),
             flags: TcpFlags::ACK,
             window,
@@ -422,7 +408,7 @@ fn push_sacks(options: &mut ArrayVec<u8, OPTIONS_MAX>, side: &super::EditedSide,
 }
 
 /// The window field for the sender of a stream, from that of its receiver.
-fn translate_window(stream: &RewrittenStream, ack: Seq, field: u16, scale: u8) -> u16 {
+pub(super) fn translate_window(stream: &RewrittenStream, ack: Seq, field: u16, scale: u8) -> u16 {
     let window = stream.window(ack, u32::from(field) << scale);
     let scaled = window >> scale;
     // A window that is open is not shut by rounding.
@@ -431,7 +417,7 @@ fn translate_window(stream: &RewrittenStream, ack: Seq, field: u16, scale: u8) -
 }
 
 /// Translates the blocks of a selective acknowledgment, whose option has its value at `at`. Those of which nothing is left go.
-fn translate_sacks(
+pub(super) fn translate_sacks(
     stream: &RewrittenStream,
     bytes: &mut [u8],
     sums: &Sums,

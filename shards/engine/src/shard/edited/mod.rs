@@ -3,13 +3,15 @@
 //! What a sender sends counts *original* bytes, what its receiver gets counts *edited* ones. A segment that comes is first
 //! put into edited numbers, with the bytes that were decided for what was sent before; then the hooks and the emulation see
 //! it, which live in edited numbers; what an actor has changed at `Send` is noted as an edit; last, its acknowledgment goes
-//! back into the numbers of the one it is for. Segments that come before their turn wait, since a change before them would
+//! back into the numbers of the one it is for. What is changed at `Receive` is noted as an edit of the edited stream: so
+//! there is a third kind of numbers, those of what is *forwarded*, which only the receiver knows. Segments that come before their turn wait, since a change before them would
 //! move them.
 
 mod api;
 mod frames;
 mod held;
 mod leave;
+mod onward;
 mod window;
 
 use alloc::vec::Vec;
@@ -18,20 +20,22 @@ use super::changes::Route;
 use super::learn::options_of;
 use super::segment::Segment;
 use super::{Run, Shard};
-use crate::event::Side;
+use crate::event::{Hook, Side};
 use crate::flow::entry::Flags;
 use crate::limits;
 use crate::stream::Blocks;
 use crate::tcp::Seq;
 use crate::tcp::rewrite::{Part, RewrittenStream};
 use crate::wire::{Sums, TcpFlags, Transport, finish_copy};
-pub(super) use api::{EDITED_AT, Editing};
+pub(super) use api::Editing;
 use held::{Held, Keeping, Waiting};
 
 /// What is kept of one direction, by the side that sends.
 #[derive(Debug, Default)]
 pub(super) struct EditedSide {
     stream: RewrittenStream,
+    /// The edited stream, on its way from there to the receiver.
+    onward: RewrittenStream,
     /// Whether the stream's numbers are known.
     started: bool,
     /// Segments that came before their turn do not wait.
@@ -48,8 +52,10 @@ pub(super) struct EditedSide {
     ack: Option<Seq>,
     /// The largest window it has announced, in bytes.
     window_max: u32,
-    /// Edited positions below this one were sent into an open window.
+    /// Forwarded positions below this one were sent into an open window.
     reached: i64,
+    /// First forwarded position that its receiver's window does not admit, where its windows are understood.
+    edge: Option<i64>,
     /// Windows that were offered to it.
     offer: window::Offer,
 }
@@ -99,11 +105,15 @@ impl EditedFlows {
     pub(super) fn give(&mut self, place: u32) {
         for side in &mut self.list[place as usize].sides {
             side.held.clear(&mut self.blocks);
-            self.bytes -= side.stream.rewrite().held_bytes();
-            let mut stream = core::mem::take(&mut side.stream);
-            stream.begin(Seq(0), 0);
+            let mut streams = [&mut side.stream, &mut side.onward].map(core::mem::take);
+            for stream in &mut streams {
+                self.bytes -= stream.rewrite().held_bytes();
+                stream.begin(Seq(0), 0);
+            }
+            let [stream, onward] = streams;
             *side = EditedSide {
                 stream,
+                onward,
                 held: core::mem::take(&mut side.held),
                 ..EditedSide::default()
             };
@@ -131,19 +141,22 @@ impl EditedFlows {
 
     /// A number of the stream of `side`, as its receiver knows it, in those of its sender.
     pub(super) fn sent_number(&self, place: u32, side: Side, seq: Seq) -> Seq {
-        self.list[place as usize].sides[side as usize]
-            .stream
-            .ack(seq)
+        let side = &self.list[place as usize].sides[side as usize];
+        side.stream.ack(side.onward.ack(seq))
     }
 
     /// Does something with a stream that may change how many bytes are kept for its edits.
     fn change<R>(
         &mut self,
         place: u32,
-        side: Side,
+        (side, hook): (Side, Hook),
         change: impl FnOnce(&mut RewrittenStream) -> R,
     ) -> R {
-        let stream = &mut self.list[place as usize].sides[side as usize].stream;
+        let side = &mut self.list[place as usize].sides[side as usize];
+        let stream = match hook {
+            Hook::Receive => &mut side.onward,
+            _ => &mut side.stream,
+        };
         let before = stream.rewrite().held_bytes();
         let result = change(stream);
         self.bytes = self.bytes + stream.rewrite().held_bytes() - before;
@@ -156,11 +169,9 @@ impl EditedFlows {
         side.ack.map_or(field, |_| field.min(side.window))
     }
 
-    /// How many bytes of edits the next segment of a side may bring.
-    fn room(&self, place: u32, side: Side) -> usize {
-        let rewrite = self.list[place as usize].sides[side as usize]
-            .stream
-            .rewrite();
+    /// How many bytes of edits the next segment of a stream may bring.
+    fn room(&self, stream: &RewrittenStream) -> usize {
+        let rewrite = stream.rewrite();
         if rewrite.edits() >= limits::EDITS {
             return 0;
         }
@@ -175,7 +186,10 @@ struct Span {
     side: Side,
     flags: TcpFlags,
     seq: Seq,
+    /// In edited numbers.
     ack: Seq,
+    /// The same as it came.
+    heard: Seq,
     /// Window field, as it came.
     window: u16,
     /// Position of its first byte, and the one behind its last; the FIN is one.
@@ -250,7 +264,7 @@ impl Shard {
             self.skip_uncaptured(number, place, &span);
         }
         let takes_room = !span.is_empty() && !span.flags.intersects(TcpFlags::SYN | TcpFlags::RST);
-        let ahead = span.start - self.edited_side(place, span.side).stream.sent();
+        let ahead = span.start - self.edited_side(place, span.side).turn();
         if takes_room
             && span.whole
             && (1..AHEAD_MAX).contains(&ahead)
@@ -283,7 +297,9 @@ impl Shard {
         let (half, known) = (hot.half(side), hot.has(Flags::BASE, side));
         let (base, next) = (half.base, half.next);
         let edited = self.edited_side(place, side);
-        if edited.stream.rewrite().is_identity() && edited.held.is_empty() {
+        let is_identity =
+            [&edited.stream, &edited.onward].map(|stream| stream.rewrite().is_identity());
+        if is_identity == [true; 2] && edited.held.is_empty() {
             let base = if known && !(syn && next == 0) {
                 base
             } else {
@@ -291,6 +307,7 @@ impl Shard {
             };
             if !edited.started || edited.stream.at(0) != base {
                 edited.stream.begin(base, next);
+                edited.onward.begin(base, next);
                 edited.offer = window::Offer::default();
                 edited.started = true;
             }
@@ -305,10 +322,13 @@ impl Shard {
         let fin = i64::from(flags.contains(TcpFlags::FIN));
         // Who sent what was captured got original numbers, since nothing was edited on its way.
         let other = &self.edited.list[place as usize].sides[side.other() as usize];
-        let ack = if run.changes.inline || !other.started {
-            Seq(ack)
+        let heard = Seq(ack);
+        let ack = if !other.started {
+            heard
+        } else if run.changes.inline {
+            other.onward.ack(heard)
         } else {
-            other.stream.seq(Seq(ack))
+            other.stream.seq(heard)
         };
         let is_frame = matches!(packet.buffer, crate::wire::Buffer::Frame(_));
         Some(Span {
@@ -316,6 +336,7 @@ impl Shard {
             flags,
             seq: Seq(seq),
             ack,
+            heard,
             window,
             start,
             end: start + i64::from(packet.payload_len) + fin,
@@ -339,7 +360,7 @@ impl Shard {
             let other = self.edited_side(place, span.side.other());
             let to = other.stream.rewrite().invert(acked);
             let to = other.held.first().map_or(to, |first| to.min(first));
-            other.stream.send(to);
+            other.skip(to);
         }
     }
 
@@ -366,7 +387,7 @@ impl Shard {
                     && let Some(first) = side.held.first()
                 {
                     // Nobody will send it again: better a hole than nothing.
-                    side.stream.send(first);
+                    side.skip(first);
                     run.dropped &= !(1 << i);
                     self.release(run, i, (number, place), span.side);
                     return self.handle_edited(run, i, number, place);
@@ -399,9 +420,9 @@ impl Shard {
     fn next_waiting(&mut self, place: u32, side: Side) -> Option<Waiting> {
         loop {
             let side = &mut self.edited.list[place as usize].sides[side as usize];
-            let sent = side.stream.sent();
-            let waiting = side.held.take_reached(sent)?;
-            if waiting.end > sent {
+            let turn = side.turn();
+            let waiting = side.held.take_reached(turn)?;
+            if waiting.end > turn {
                 return Some(waiting);
             }
             waiting.give_back(&mut self.edited.blocks);
@@ -468,7 +489,7 @@ impl Shard {
         }
         for side in Side::BOTH {
             while let Some(first) = self.edited_side(place, side).held.first() {
-                self.edited_side(place, side).stream.send(first);
+                self.edited_side(place, side).skip(first);
                 if let Some(waiting) = self.next_waiting(place, side) {
                     self.let_go(run, SPARE, (number, place), waiting, Passing::Left);
                 }
@@ -490,13 +511,19 @@ impl Shard {
         }
         if !run.changes.inline {
             write_ack(run, i, span);
+        } else if !self.hear(run, i, (number, place), span) {
+            return self.drop_for_room(run, i);
         }
         run.editing = self.editing(run, i, place, span);
         if let Some(segment) = Segment::of(run, i) {
             self.handle_careful(run, i, number, &segment);
         }
-        run.editing = None;
-        self.leave(run, i, (number, place), span, passing);
+        let editing = run.editing.take();
+        let onward = editing.filter(|editing| editing.hook == Hook::Receive);
+        if let Some(editing) = &onward {
+            self.decide_onward(run, i, (place, span.side), editing);
+        }
+        self.leave(run, i, (number, place), (span, onward.as_ref()), passing);
     }
 
     /// Puts a segment into edited numbers, with the bytes that were decided for what was sent before. False where that
@@ -507,7 +534,7 @@ impl Shard {
         if rewrite.is_identity() {
             return true;
         }
-        let urgent = stream_urgent(run, i, stream, span);
+        let urgent = stream_urgent(run, i, stream, span.flags, span.seq);
         let edited_end = rewrite.translate(span.start + i64::from(span.len));
         let mut len = usize::try_from(edited_end - rewrite.translate(span.start)).unwrap_or(0);
         let with_fin = rewrite.translate(span.end) - rewrite.translate(span.start);
@@ -588,27 +615,35 @@ impl Shard {
             && !span.is(TcpFlags::SYN)
             && frames::is_resizable(packet, run.changes.bytes(run.bytes, i));
         Some(Editing {
+            hook: Hook::Send,
             mark: run.changes.mark(i),
             end: span.end,
             sent,
             offset: stream.sent_edited(),
             fresh_from,
             is_fresh: span.whole && span.end > sent && span.start <= sent,
+            is_ahead: span.start > sent,
             with_fin: span.is(TcpFlags::FIN),
             resizable,
-            room: self.edited.room(place, span.side),
+            room: self.edited.room(stream),
         })
     }
 }
 
 /// The urgent pointer in edited numbers, where there is one.
-fn stream_urgent(run: &Run<'_>, i: usize, stream: &RewrittenStream, span: &Span) -> Option<u16> {
-    if !span.is(TcpFlags::URG) {
+fn stream_urgent(
+    run: &Run<'_>,
+    i: usize,
+    stream: &RewrittenStream,
+    flags: TcpFlags,
+    seq: Seq,
+) -> Option<u16> {
+    if !flags.contains(TcpFlags::URG) {
         return None;
     }
     let at = run.packet(i).transport_at as usize + 18;
     let field = run.changes.bytes(run.bytes, i).get(at..)?.first_chunk()?;
-    Some(stream.urgent(span.seq, u16::from_be_bytes(*field)))
+    Some(stream.urgent(seq, u16::from_be_bytes(*field)))
 }
 
 /// Lets packet `i` have another number.

@@ -94,7 +94,7 @@ impl Shard {
         let mss = mss.min().unwrap_or(DEFAULT_MSS);
         let rounding = (1 << scale) - 1;
         Some(Limit {
-            position: own.stream.sent() + window_max(mss) - rounding,
+            position: own.turn() + window_max(mss) - rounding,
             mss: i64::from(mss),
         })
     }
