@@ -300,7 +300,7 @@
 //! # Changing lengths
 //!
 //! A monitor that [`edits`](crate::prelude::MonitorBuilder::edits) may insert bytes, cut them out or put others in their place, more
-//! or fewer, at `Send`: [`replace_payload`](crate::prelude::FlowContext::replace_payload) and its kin. From then on every packet of
+//! or fewer, at `Send` and `Receive`: [`replace_payload`](crate::prelude::FlowContext::replace_payload) and its kin. From then on every packet of
 //! the connection is translated: sequence numbers, acknowledgments (selective ones too), windows, urgent pointers. Neither
 //! end notices. What became of a byte once, becomes of it whenever its sender repeats it, in whatever cuts;
 //! [`fresh_from`](crate::prelude::FlowContext::fresh_from) tells where the payload at hand is new.
@@ -332,11 +332,18 @@
 //!
 //! What it costs: the flow's segments come to the hooks in the order of the stream, since a change before a segment would move it.
 //! One that comes before its turn waits (a bounded number of them, on a side and in all), while its sender is told what is
-//! missing, selectively where that was agreed upon. Edits are kept until the receiver has acknowledged them, also a bounded
+//! missing, selectively where that was agreed upon. Windows end where no more could wait: a sender may have half as many full
+//! segments under way towards here as may wait ([`HELD_SEGMENTS`](mosaic_engine::limits::HELD_SEGMENTS)), so 730 KiB of 1460
+//! bytes each, which on a long way is what bounds its speed; not so where the handshake was not seen. Edits are kept until the receiver has acknowledged them, also a bounded
 //! number ([`EditError::TooManyEdits`](crate::prelude::EditError::TooManyEdits)). Inserted bytes that do not fit into the
 //! receiver's window are sent when it opens; should they be lost, their sender's next repetition brings them again. Packets in
-//! fragments and in tunnels keep their lengths; a segment in fragments is dropped once its stream has moved. At `Receive`
-//! lengths stay what they are.
+//! fragments and in tunnels keep their lengths; a segment in fragments is dropped once its stream has moved.
+//!
+//! What `Send` leaves is what the emulated receiver and the readers of the stream get; what `Receive` makes of that only goes on,
+//! to the real one. Both may change the same segment. Numbers at the hooks are those between the two; a repetition is shown at
+//! `Receive` as `Send` left it, and leaves as it was forwarded. In captures and taps, where nothing goes on, changes at `Receive`
+//! succeed and nothing comes of them. An edit at `Receive` that cannot be remembered holds its segment up, and those behind it,
+//! until its sender repeats it.
 //!
 //! # Translating, resetting, answering
 //!

@@ -11,7 +11,7 @@ use mosaic_engine::shard::edit::EditError;
 use mosaic_engine::shard::{Profile, Route, Shard, ShardConfig, ShardCounters};
 use mosaic_engine::wire::{Buffer, Ingress, Parsed, WireConfig};
 use mosaic_port::{LinkType, Timestamp};
-use mosaic_sim::{Burst, Middlebox, PerMille, Random, Scenario, World};
+use mosaic_sim::{Burst, Link, Middlebox, PerMille, Random, Scenario, World};
 
 use crate::{for_each_seed, patient};
 
@@ -26,6 +26,24 @@ enum Habit {
     Nothing,
 }
 
+/// Where it does that.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Hooks {
+    Send,
+    Receive,
+    Both,
+}
+
+impl Hooks {
+    fn chances(self, random: &mut Random) -> [PerMille; 2] {
+        let mut chance = |edits: bool| {
+            let chance = PerMille(random.pick(&[50, 400, 1000]));
+            if edits { chance } else { PerMille::NEVER }
+        };
+        [chance(self != Self::Receive), chance(self != Self::Send)]
+    }
+}
+
 /// One direction: who sends, and who receives.
 type Way = (Endpoint, Endpoint);
 
@@ -33,12 +51,15 @@ type Way = (Endpoint, Endpoint);
 struct Editor {
     random: Random,
     habit: Habit,
-    chance: PerMille,
+    /// How often it edits at `Send`, and at `Receive`.
+    chances: [PerMille; 2],
     drops: PerMille,
     /// The server is to see other ends: [`turned`].
     translates: bool,
-    /// What receivers are to get.
+    /// What the emulated receivers are to get: the streams as `Send` leaves them.
     edited: BTreeMap<Way, Vec<u8>>,
+    /// What real receivers are to get: the same as `Receive` leaves them.
+    forwarded: BTreeMap<Way, Vec<u8>>,
     /// What readers of the emulated receivers got.
     read: BTreeMap<Way, Vec<u8>>,
     edits: u64,
@@ -89,9 +110,9 @@ impl Host for Editor {
         packet: &PacketView<'_>,
         hook: Hook,
     ) -> Verdict {
-        assert_eq!(hook, Hook::Send);
         let sender = packet.sender;
-        if self.translates && sender == Side::Client && flow.translation().is_none() {
+        let is_send = hook == Hook::Send;
+        if self.translates && is_send && sender == Side::Client && flow.translation().is_none() {
             let [client, server] = Side::BOTH.map(|side| Some(turned(flow.endpoint(side))));
             let translation = Translation {
                 client,
@@ -103,15 +124,22 @@ impl Host for Editor {
         let Some(fresh_from) = flow.fresh_from() else {
             return Verdict::Forward;
         };
-        if self.random.happens(self.drops) {
+        let drops = self.random.happens(self.drops);
+        if drops && is_send {
             return Verdict::DropUnseen;
         }
-        if self.habit != Habit::Nothing && self.random.happens(self.chance) {
+        let chance = self.chances[usize::from(!is_send)];
+        if self.habit != Habit::Nothing && self.random.happens(chance) {
             self.edit(flow, fresh_from);
         }
         let expected = flow.fresh_offset().expect("a stream that is edited");
         let now = flow.packet().expect("at a hook").payload()[fresh_from..].to_vec();
-        let edited = self.edited.entry(Self::way(flow, sender)).or_default();
+        let streams = if is_send {
+            &mut self.edited
+        } else {
+            &mut self.forwarded
+        };
+        let edited = streams.entry(Self::way(flow, sender)).or_default();
         let expected = usize::try_from(expected).expect("a short stream");
         if !now.is_empty() {
             // What was dropped is decided again.
@@ -119,7 +147,12 @@ impl Host for Editor {
             edited.truncate(expected);
             edited.extend(now);
         }
-        Verdict::Forward
+        if drops {
+            // What becomes of it is decided nevertheless.
+            Verdict::Drop
+        } else {
+            Verdict::Forward
+        }
     }
 
     fn on_event(&mut self, _: ActorId, flow: &mut FlowContext<'_>, event: Event) {
@@ -219,6 +252,7 @@ impl Box {
             .start_actor(ActorId(0))
             .monitor_stream(None)
             .packets(Hook::Send)
+            .packets(Hook::Receive)
             .on(Hook::End, EventSet::NEW_DATA)
             .edits()
             .open()
@@ -313,22 +347,54 @@ impl Middlebox for Box {
     }
 }
 
-/// Runs the world of `seed` and looks at what every end has got. Returns what the shard counted, and how many edits there were.
-fn check(seed: u64, habit: Habit, profile: Profile) -> (ShardCounters, u64) {
-    check_with(seed, habit, profile, false)
+/// What is done to the connections of a world.
+#[derive(Clone, Copy)]
+struct Task {
+    habit: Habit,
+    hooks: Hooks,
+    profile: Profile,
+    /// The server is [`turned`] and sees a turned client.
+    translates: bool,
 }
 
-/// The same; the server may be [`turned`] and see a turned client.
-fn check_with(seed: u64, habit: Habit, profile: Profile, translates: bool) -> (ShardCounters, u64) {
+impl Task {
+    const fn new(habit: Habit, hooks: Hooks, profile: Profile) -> Self {
+        Self {
+            habit,
+            hooks,
+            profile,
+            translates: false,
+        }
+    }
+}
+
+/// Runs the world of `seed` and looks at what every end has got. Returns what the shard counted, and how many edits there were.
+fn check(seed: u64, task: Task) -> (ShardCounters, u64) {
     let mut random = Random::new(seed);
     let scenario = Scenario::lasting(&mut random);
+    check_in(&scenario, (seed, random), task)
+}
+
+/// The same in a scenario.
+fn check_in(
+    scenario: &Scenario,
+    (seed, mut random): (u64, Random),
+    task: Task,
+) -> (ShardCounters, u64) {
+    let Task {
+        habit,
+        hooks,
+        profile,
+        translates,
+    } = task;
     let editor = Editor {
         habit,
         translates,
-        chance: PerMille(random.pick(&[50, 400, 1000])),
+        chances: hooks.chances(&mut random),
         drops: PerMille(random.pick(&[0, 0, 20])),
         random: random.split(),
         edited: BTreeMap::new(),
+        forwarded: BTreeMap::new(),
         read: BTreeMap::new(),
         edits: 0,
     };
@@ -337,7 +403,7 @@ fn check_with(seed: u64, habit: Habit, profile: Profile, translates: bool) -> (S
         ..patient()
     };
     let mut middle = Box::new(config, editor);
-    let passages = World::run_through(seed, &scenario, &mut middle);
+    let passages = World::run_through(seed, scenario, &mut middle);
     assert_eq!(passages.len(), scenario.connections);
     assert_eq!(
         middle.received + middle.injected,
@@ -356,12 +422,16 @@ fn check_with(seed: u64, habit: Habit, profile: Profile, translates: bool) -> (S
                 way
             };
             let edited = middle.editor.edited.remove(&known).unwrap_or_default();
+            let forwarded = middle.editor.forwarded.remove(&known).unwrap_or_default();
             let received = &passage.received[side.other() as usize];
-            assert_eq!(received.len(), edited.len(), "{way:?}");
-            assert!(*received == edited, "{way:?}: other bytes");
+            assert_eq!(received.len(), forwarded.len(), "{way:?}");
+            assert!(*received == forwarded, "{way:?}: other bytes");
+            if hooks == Hooks::Send {
+                assert!(forwarded == edited, "{way:?}: changed behind `Send`");
+            }
             if habit == Habit::Nothing {
                 assert!(
-                    edited == passage.sent[side as usize],
+                    forwarded == passage.sent[side as usize],
                     "{way:?}: not what was sent"
                 );
             }
@@ -383,15 +453,28 @@ fn check_with(seed: u64, habit: Habit, profile: Profile, translates: bool) -> (S
 
 #[test]
 fn a_receiver_gets_exactly_the_edited_stream() {
-    for_each_seed(200, |seed| {
-        check(seed, Habit::Anything, Profile::Record);
+    for_each_seed(100, |seed| {
+        let task = Task::new(Habit::Anything, Hooks::Send, Profile::Record);
+        check(seed, task);
+    });
+}
+
+/// Its emulation, and who reads the stream, get what was there before.
+#[test]
+fn so_it_does_where_streams_are_edited_onward() {
+    for_each_seed(150, |seed| {
+        for hooks in [Hooks::Receive, Hooks::Both] {
+            check(seed, Task::new(Habit::Anything, hooks, Profile::Record));
+        }
     });
 }
 
 #[test]
 fn so_it_does_where_segments_are_refused() {
     for_each_seed(100, |seed| {
-        check(seed, Habit::Anything, Profile::Receiver);
+        for hooks in [Hooks::Send, Hooks::Both] {
+            check(seed, Task::new(Habit::Anything, hooks, Profile::Receiver));
+        }
     });
 }
 
@@ -399,7 +482,11 @@ fn so_it_does_where_segments_are_refused() {
 #[test]
 fn edited_streams_may_be_translated() {
     for_each_seed(100, |seed| {
-        let (counters, _) = check_with(seed, Habit::Anything, Profile::Receiver, true);
+        let task = Task {
+            translates: true,
+            ..Task::new(Habit::Anything, Hooks::Both, Profile::Receiver)
+        };
+        let (counters, _) = check(seed, task);
         assert_eq!(counters.untranslated, 0);
     });
 }
@@ -407,8 +494,9 @@ fn edited_streams_may_be_translated() {
 #[test]
 fn lengths_that_stay_and_streams_that_are_left_alone() {
     for_each_seed(60, |seed| {
-        check(seed, Habit::SameLength, Profile::Receiver);
-        check(seed, Habit::Nothing, Profile::Receiver);
+        for habit in [Habit::SameLength, Habit::Nothing] {
+            check(seed, Task::new(habit, Hooks::Both, Profile::Receiver));
+        }
     });
 }
 
@@ -417,7 +505,8 @@ fn everything_that_can_happen_happens() {
     let mut sum = ShardCounters::default();
     let mut edits = 0;
     for seed in 0..40 {
-        let (counters, made) = check(seed, Habit::Anything, Profile::Receiver);
+        let task = Task::new(Habit::Anything, Hooks::Both, Profile::Receiver);
+        let (counters, made) = check(seed, task);
         sum += counters;
         edits += made;
     }
@@ -430,4 +519,39 @@ fn everything_that_can_happen_happens() {
     ] {
         assert!(count > 0, "{name}");
     }
+}
+
+/// Senders whose receivers offer far more than may wait: they are offered less, and nothing that waits is dropped.
+#[test]
+fn no_more_is_under_way_than_may_wait() {
+    let mut sum = ShardCounters::default();
+    for_each_seed(6, |seed| {
+        let counters = check_long(seed);
+        assert_eq!(counters.held_refused, 0);
+    });
+    for seed in 0..3 {
+        sum += check_long(seed);
+    }
+    assert!(sum.held > 3000, "{} have waited", sum.held);
+}
+
+fn check_long(seed: u64) -> ShardCounters {
+    let link = |loss| Link {
+        delay_ns: 20_000_000,
+        loss: PerMille(loss),
+        ..Link::default()
+    };
+    let scenario = Scenario {
+        connections: 2,
+        near: link(2),
+        far: link(2),
+        data_max: 4_000_000,
+        under_way: Some(8000),
+        poll_ns: 100_000,
+        linger_ns: 1 << 40,
+        retries_max: 500,
+        ..Scenario::default()
+    };
+    let task = Task::new(Habit::Anything, Hooks::Both, Profile::Receiver);
+    check_in(&scenario, (seed, Random::new(seed)), task).0
 }

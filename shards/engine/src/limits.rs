@@ -40,9 +40,12 @@ pub const EDIT_BYTES: usize = 256 << 10;
 /// Bytes of edits of one shard that wait for their acknowledgment.
 pub const SHARD_EDIT_BYTES: usize = 64 << 20;
 /// Segments of one side that wait until what comes before them is decided, in flows that are edited.
-pub const HELD_SEGMENTS: usize = 512;
+pub const HELD_SEGMENTS: usize = 1024;
 /// Bytes of their frames.
 pub const HELD_BYTES: usize = 1 << 20;
+/// Payload of them that windows let be under way, at most: headers of 128 bytes fit besides. In segments smaller than 1792 bytes
+/// it is less: half as many as may wait, full ones.
+pub const HELD_WINDOW: usize = HELD_BYTES - HELD_SEGMENTS * 128;
 /// The same of one shard, in blocks of 2 KiB.
 pub const SHARD_HELD_BYTES: usize = 64 << 20;
 /// Different link layers and interfaces of one shard that are remembered for flows whose monitors

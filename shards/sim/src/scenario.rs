@@ -89,6 +89,9 @@ pub struct Scenario {
     pub retries_max: u32,
     /// The smallest receive buffer, in bytes; at most 4000.
     pub buffer_min: u64,
+    /// Segments that every end sends ahead of acknowledgments, with buffers and windows for as many; drawn for each end, few, where
+    /// `None`.
+    pub under_way: Option<u64>,
 }
 
 impl Default for Scenario {
@@ -113,6 +116,7 @@ impl Default for Scenario {
             linger_ns: 2000 * MILLISECOND,
             retries_max: 8,
             buffer_min: 1,
+            under_way: None,
         }
     }
 }
@@ -276,7 +280,7 @@ fn plan(random: &mut Random, scenario: &Scenario, mss: u16) -> PeerPlan {
     } else {
         random.next_u32()
     };
-    PeerPlan {
+    let mut plan = PeerPlan {
         data: random.bytes(len),
         isn,
         mss,
@@ -307,5 +311,13 @@ fn plan(random: &mut Random, scenario: &Scenario, mss: u16) -> PeerPlan {
         linger_ns: scenario.linger_ns,
         sack: scenario.habits.sack != PerMille::NEVER && random.happens(scenario.habits.sack),
         paws: scenario.habits.paws != PerMille::NEVER && random.happens(scenario.habits.paws),
+    };
+    if let Some(segments) = scenario.under_way {
+        plan.ahead = segments;
+        plan.buffer = segments * u64::from(mss);
+        plan.scale = Some(8);
+        (plan.write_max, plan.write_gap_ns) = (usize::MAX, 0);
+        plan.slow_reads = None;
     }
+    plan
 }

@@ -98,6 +98,8 @@ pub(super) struct Notes {
     pub(super) changed: u64,
     /// The burst's source forwards.
     pub(super) inline: bool,
+    /// What stands in the place of the packet at hand, a segment that has waited, runs the other way than it.
+    pub(super) crossed: bool,
     /// How much of the arena is in use, and how much of the rest the callback at work has taken.
     used: usize,
     taken: usize,
@@ -116,6 +118,7 @@ impl Default for Changes {
             notes: Notes {
                 changed: 0,
                 inline: false,
+                crossed: false,
                 used: 0,
                 taken: 0,
                 versions: Vec::new(),
@@ -259,6 +262,13 @@ impl Notes {
         self.latest[i] = number;
         self.changed |= 1 << i;
         true
+    }
+
+    /// Whether half of the room is left for what the rest of the burst needs.
+    pub(super) fn has_room_to_spare(&self) -> bool {
+        self.frames.len() < limits::INJECTED / 2
+            && self.versions.len() < limits::VERSIONS / 2
+            && self.used < limits::CHANGED_BYTES / 2
     }
 
     /// Whether another version would be taken.

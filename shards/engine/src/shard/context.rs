@@ -7,7 +7,7 @@ use mosaic_port::Timestamp;
 
 use super::burst::{Active, END};
 use super::changes::{AtHand, Desk};
-use super::edited::{EDITED_AT, Editing};
+use super::edited::Editing;
 use super::sets::Set;
 use super::timers::{TimerError, TimerId};
 use super::track::{self, Tracks};
@@ -240,7 +240,7 @@ impl Shard {
             flow,
             monitor,
             hand: hand.map(|(i, sender)| (u8::try_from(i).unwrap_or(0), sender, hook)),
-            editing: run.editing.as_ref().filter(|_| hook == EDITED_AT),
+            editing: run.editing.as_ref().filter(|editing| editing.hook == hook),
         };
         (&mut *run.host, context)
     }

@@ -32,7 +32,8 @@ pub enum EditError {
     /// in [`Actor::on_raw`](crate::actor::Actor::on_raw).
     #[error("the flow of a packet stays as it is")]
     Key,
-    /// No monitor of the flow [edits](crate::actor::MonitorBuilder::edits) it, or this is not [`Hook::Send`]: lengths stay.
+    /// No monitor of the flow [edits](crate::actor::MonitorBuilder::edits) it, or the segment takes no room in a stream: lengths
+    /// stay.
     #[error("the stream is not edited here")]
     NotEdited,
     /// These bytes were sent before: what became of them stays.

@@ -126,6 +126,7 @@ impl FlowContext<'_> {
             half.base.at_offset(half.next)
         });
         let seq = segment.seq.map(Seq).or(expected);
+        let seq = seq.map(|seq| self.forwarded_number(to, seq));
         let ack = segment.ack.map(Seq).or(self.acked(from));
         let ack = ack.map(|ack| self.own_number(to, ack));
         let numbers = Numbers {
@@ -136,7 +137,9 @@ impl FlowContext<'_> {
             } else {
                 ack.unwrap_or(Seq(0))
             },
-            window: segment.window.unwrap_or(self.window_left(from)),
+            window: segment
+                .window
+                .unwrap_or_else(|| self.own_window(from, self.window_left(from))),
         };
         self.send_segment(to, &numbers, segment.payload)
     }
@@ -205,7 +208,7 @@ impl FlowContext<'_> {
         let half = self.hot().half(client);
         let ack = self.own_number(client, half.base.at_offset(half.next));
         let window = self.window_left(server);
-        let mut at = seq;
+        let mut at = self.forwarded_number(client, seq);
         let parts = answer
             .chunks(ANSWER_MSS)
             .chain(answer.is_empty().then_some(answer));
@@ -250,6 +253,22 @@ impl FlowContext<'_> {
         match self.shard.specials.edited(self.flow) {
             Some(place) => self.shard.edited.ack_for(place, to, ack),
             None => ack,
+        }
+    }
+
+    /// A number of what is sent to `to`, as that knows it, where its stream is edited.
+    fn forwarded_number(&self, to: Side, seq: Seq) -> Seq {
+        match self.shard.specials.edited(self.flow) {
+            Some(place) => self.shard.edited.forwarded_number(place, to.other(), seq),
+            None => seq,
+        }
+    }
+
+    /// A window of `from`, no larger than was said last where the stream of the one it is for is edited.
+    fn own_window(&self, from: Side, window: u16) -> u16 {
+        match self.shard.specials.edited(self.flow) {
+            Some(place) => self.shard.edited.window_for(place, from, window),
+            None => window,
         }
     }
 
@@ -300,7 +319,7 @@ impl FlowContext<'_> {
             return Err(InjectError::NotOpen);
         }
         for seq in candidates {
-            numbers.seq = seq;
+            numbers.seq = self.forwarded_number(to, seq);
             self.send_segment(to, &numbers, &[])?;
         }
         Ok(true)
@@ -346,6 +365,7 @@ impl FlowContext<'_> {
     /// The packet whose link layer injected ones take over: its index, itself, its buffer as it came, and its sender.
     fn template(&self) -> Option<(u8, &Packet, &[u8], Side)> {
         let (index, sender) = match &self.at_hand() {
+            Some(at_hand) if self.desk.notes.crossed => (at_hand.index, at_hand.sender.other()),
             Some(at_hand) => (at_hand.index, at_hand.sender),
             None => self.active()?.packet?,
         };

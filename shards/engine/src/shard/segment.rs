@@ -234,7 +234,12 @@ impl Shard {
             self.note_way(run, i, number);
         }
 
-        self.burst.note_packet(slot, i, side);
+        let came_from = if run.changes.notes.crossed {
+            side.other()
+        } else {
+            side
+        };
+        self.burst.note_packet(slot, i, came_from);
         run.at_hand = Some((i, side));
         self.count_control(run, (number, slot), side, segment);
         if !refused {

@@ -9,18 +9,22 @@ use crate::shard::{Run, Shard};
 /// What may be edited of the segment at hand.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::shard) struct Editing {
+    /// Where.
+    pub(in crate::shard) hook: Hook,
     /// The version that the hook got.
     pub(super) mark: u16,
-    /// Original position behind its last one, the FIN included.
+    /// Position behind its last one, the FIN included, in the stream as it comes to the hook.
     pub(super) end: i64,
-    /// First original position that is not decided.
+    /// First such position that is not decided.
     pub(super) sent: i64,
-    /// The same in the edited stream.
+    /// The same in the stream that the hook makes of it.
     pub(super) offset: i64,
     /// First payload byte that is not decided.
     pub(super) fresh_from: usize,
     /// There is something that is not decided, the FIN at least.
     pub(super) is_fresh: bool,
+    /// Something before it is not decided.
+    pub(super) is_ahead: bool,
     pub(super) with_fin: bool,
     /// Lengths may change.
     pub(super) resizable: bool,
@@ -31,9 +35,10 @@ pub(in crate::shard) struct Editing {
 impl FlowContext<'_> {
     /// First byte of the payload at hand that may still be changed: those before it, as many as there are, were sent before,
     /// and what became of them then is what they are. `None` where no monitor of the flow
-    /// [edits](crate::actor::MonitorBuilder::edits), or at another hook than [`Hook::Send`].
+    /// [edits](crate::actor::MonitorBuilder::edits), or at [`Hook::End`].
     ///
-    /// So an actor that reads the stream here reads on from this byte: segments of edited flows come in order.
+    /// So an actor that reads the stream here reads on from this byte: segments of edited flows come in order. At
+    /// [`Hook::Receive`] bytes that were sent before are shown as [`Hook::Send`] left them, and leave as they were sent.
     pub fn fresh_from(&self) -> Option<usize> {
         self.editing.map(|editing| editing.fresh_from)
     }
@@ -63,12 +68,14 @@ impl FlowContext<'_> {
     /// Puts `bytes` in the place of `len` bytes of the payload at hand from number `at` on, as it is now. There may be more of
     /// them or fewer: both ends of the connection are translated to from now on.
     ///
-    /// At [`Hook::Send`], in flows one of whose monitors [edits](crate::actor::MonitorBuilder::edits), in a segment that has
-    /// payload of its own or a FIN. What it makes of a byte is final: when the sender repeats it, the receiver gets the same.
+    /// At [`Hook::Send`] and [`Hook::Receive`], in flows one of whose monitors [edits](crate::actor::MonitorBuilder::edits), in a
+    /// segment that has payload of its own or a FIN. The emulated receiver, and who reads the stream, get what `Send` left; the
+    /// real one gets what `Receive` made of that (of a capture, nobody does). What it makes of a byte is final: when the sender repeats it, the receiver gets the same.
     /// A packet that becomes larger than the receiver or the way takes is split.
     ///
     /// # Errors
-    /// [`EditError::NoPacket`]; [`EditError::NotEdited`] where no monitor of the flow edits, or at another hook;
+    /// [`EditError::NoPacket`]; [`EditError::NotEdited`] where no monitor of the flow edits, or the packet has nothing
+    /// to edit (an empty segment, a RST);
     /// [`EditError::Decided`] where `at` stands before [`fresh_from`](Self::fresh_from), or nothing of the segment is new;
     /// [`EditError::NotThere`] where the bytes would stand beyond the payload's end; [`EditError::Layout`] where the length
     /// of the packet cannot change: in fragments and tunnels, on a SYN; [`EditError::TooLong`];
@@ -164,11 +171,30 @@ impl Shard {
         if done {
             let stream = &mut self.edited_side(place, side).stream;
             stream.send(editing.end);
+            run.editing = Some(self.editing_onward(run, i, (place, side), &editing));
         } else {
             // Nothing is decided; its sender sends it again.
             self.counters.edits_refused += 1;
             run.dropped |= 1 << i;
             run.unseen |= 1 << i;
+        }
+    }
+
+    /// The same of a segment at [`Hook::Receive`]. In a capture nothing is sent on, so nothing comes of it.
+    pub(super) fn decide_onward(
+        &mut self,
+        run: &mut Run<'_>,
+        i: usize,
+        (place, side): (u32, Side),
+        editing: &Editing,
+    ) {
+        let is_changed = run.changes.mark(i) != editing.mark && run.changes.notes.inline;
+        if !is_changed || note(&mut self.edited, run, i, (place, side), editing) {
+            self.edited_side(place, side).onward.send(editing.end);
+        } else {
+            // As long as it is not decided, what comes behind it waits.
+            self.counters.edits_refused += 1;
+            run.dropped |= 1 << i;
         }
     }
 }
@@ -181,6 +207,10 @@ fn note(
     (place, side): (u32, Side),
     editing: &Editing,
 ) -> bool {
+    if editing.is_ahead {
+        // Nobody knows where it will stand: what is changed of it is not remembered.
+        return true;
+    }
     let versions = (run.packets, run.bytes);
     let Some((old_packet, old, new_packet, new)) = run.changes.pair(versions, i, editing.mark)
     else {
@@ -210,7 +240,7 @@ fn note(
     let at = editing.sent + i64::try_from(edit.at).unwrap_or(0);
     let inserted = &new[edit.inserted];
     edited
-        .change(place, side, |stream| {
+        .change(place, (side, editing.hook), |stream| {
             stream.edit(at, edit.removed, inserted, edit.with_fin)
         })
         .is_ok()
@@ -253,6 +283,3 @@ impl Edit {
         })
     }
 }
-
-/// The hook at which streams are edited.
-pub(in crate::shard) const EDITED_AT: Hook = Hook::Send;

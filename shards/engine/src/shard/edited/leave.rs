@@ -3,6 +3,8 @@
 
 use arrayvec::ArrayVec;
 
+use super::api::Editing;
+use super::window::Announced;
 use super::{Passing, Span, behind, frames, write_header};
 use crate::event::Side;
 use crate::flow::entry::Flags;
@@ -25,24 +27,24 @@ impl Shard {
         run: &mut Run<'_>,
         i: usize,
         (number, place): (u32, u32),
-        span: &Span,
+        (span, editing): (&Span, Option<&Editing>),
         passing: Passing,
     ) {
         let goes_on =
             run.changes.notes.inline && run.dropped >> i & 1 == 0 && passing != Passing::Left;
-        if span.is(TcpFlags::ACK) && !span.is(TcpFlags::SYN) {
-            let other = span.side.other();
-            if goes_on && !self.translate_ack(run, i, (number, place), span) {
-                return self.drop_for_room(run, i);
-            }
-            self.edited
-                .change(place, other, |stream| stream.acknowledge(span.ack));
+        let translated = span.is(TcpFlags::ACK) && !span.is(TcpFlags::SYN) && goes_on;
+        if translated && !self.translate_ack(run, i, (number, place), span) {
+            return self.drop_for_room(run, i);
         }
+        self.acknowledge(number, place, span, run.changes.notes.inline);
         if !goes_on {
             return;
         }
+        if !self.go_onward(run, i, (place, span), editing) {
+            return self.drop_for_room(run, i);
+        }
         self.note_sent(run, i, (number, place), span);
-        self.push(run, i, (number, place), span);
+        self.push(run, i, place, span);
         let is_cut_off = span.len > 0
             && run.packet(i).payload_len == 0
             && !span
@@ -51,7 +53,7 @@ impl Shard {
         if is_cut_off {
             self.answer_cut(run, i, (number, place), span);
         }
-        self.send(run, i, (number, place), span, passing);
+        self.send(run, i, place, span, passing);
     }
 
     /// There is no room for what is to be sent in the place of packet `i`: its sender sends it again.
@@ -68,28 +70,57 @@ impl Shard {
         (number, place): (u32, u32),
         span: &Span,
     ) -> bool {
-        let scale = self.scale(number, place, span);
         let other = span.side.other();
+        let window = self.offer(run, i, (number, place), span);
         let stream = &self.edited.list[place as usize].sides[other as usize].stream;
-        if stream.rewrite().is_identity() {
+        let is_identity = stream.rewrite().is_identity();
+        if is_identity && window.is_none() {
             return true;
         }
         write_header(run, i, |packet, bytes, sums| {
             let transport = packet.transport_at as usize;
-            let ack = stream.ack(span.ack);
-            sums.write(bytes, transport + 8, &ack.0.to_be_bytes());
-            if let (Some(scale), Transport::Tcp { window, .. }) = (scale, packet.transport) {
-                let window = translate_window(stream, span.ack, window, scale);
+            if let Some(window) = window {
                 sums.write(bytes, transport + 14, &window.to_be_bytes());
             }
+            if is_identity {
+                return;
+            }
+            let ack = stream.ack(span.ack);
+            sums.write(bytes, transport + 8, &ack.0.to_be_bytes());
             if let Some(blocks) = frames::option(packet, bytes, 5) {
                 translate_sacks(stream, bytes, sums, blocks);
             }
         })
     }
 
+    /// The window field for the one whom the acknowledgment of packet `i` is for, where that is another one than it has.
+    fn offer(
+        &mut self,
+        run: &Run<'_>,
+        i: usize,
+        (number, place): (u32, u32),
+        span: &Span,
+    ) -> Option<u16> {
+        let scale = self.scale(number, place, span)?;
+        let Transport::Tcp { window, .. } = run.packet(i).transport else {
+            return None;
+        };
+        let other = span.side.other();
+        let limit = self.window_limit(number, place, other, scale);
+        let side = self.edited_side(place, other);
+        let stream = &side.stream;
+        let field = match stream.rewrite().is_identity() {
+            true => window,
+            false => translate_window(stream, span.ack, window, scale),
+        };
+        let ack = stream.rewrite().invert(stream.edited_position(span.ack));
+        let announced = Announced { ack, field, scale };
+        let offered = side.offer.forward(announced, limit);
+        (offered != window).then_some(offered)
+    }
+
     /// By how much the windows in segments of `span`'s sender are scaled; `None` where the handshake was not seen.
-    fn scale(&self, number: u32, place: u32, span: &Span) -> Option<u8> {
+    pub(super) fn scale(&self, number: u32, place: u32, span: &Span) -> Option<u8> {
         let cold = self.table.cold(number);
         let seen = cold.halves.iter().all(|half| half.syn_seen);
         let sides = &self.edited.list[place as usize].sides;
@@ -103,7 +134,6 @@ impl Shard {
 
     /// Notes the timestamp and the window of a segment that goes on.
     fn note_sent(&mut self, run: &Run<'_>, i: usize, (number, place): (u32, u32), span: &Span) {
-        let edge = self.edge(number, place, span.side);
         let scale = self.scale(number, place, span).unwrap_or(0);
         let packet = run.packet(i);
         let bytes = run.changes.bytes(run.bytes, i);
@@ -120,9 +150,10 @@ impl Shard {
             side.ack = Some(Seq(ack))
                 .filter(|_| span.is(TcpFlags::ACK))
                 .or(side.ack);
-            let end = side.stream.edited_position(Seq(seq)) + i64::from(packet.payload_len);
+            let end = side.onward.edited_position(Seq(seq)) + i64::from(packet.payload_len);
             if !span.flags.intersects(TcpFlags::SYN | TcpFlags::RST) {
-                side.reached = side.reached.max(edge.map_or(end, |edge| edge.min(end)));
+                let end = side.edge.map_or(end, |edge| edge.min(end));
+                side.reached = side.reached.max(end);
             }
         }
         if let Some(new) = timestamp
@@ -132,21 +163,12 @@ impl Shard {
         }
     }
 
-    /// First edited position of `side` that its receiver's window does not admit; `None` where its windows are not understood.
-    fn edge(&self, number: u32, place: u32, side: Side) -> Option<i64> {
-        let (hot, other) = (self.table.hot(number), side.other());
-        let stream = &self.edited.list[place as usize].sides[side as usize].stream;
-        let cold = self.table.cold(number);
-        let is_known = hot.has(Flags::ACKED, other) && cold.halves.iter().all(|half| half.syn_seen);
-        is_known.then(|| stream.edited_position(hot.window_edge[other as usize]))
-    }
-
     /// A segment of the receiver may have opened its window to inserted bytes that did not fit into it when they were made. Their
     /// sender knows nothing of them: they are sent from here. (What of them is lost comes again when their sender repeats
     /// the byte they stand for.)
-    fn push(&mut self, run: &mut Run<'_>, i: usize, (number, place): (u32, u32), span: &Span) {
+    fn push(&mut self, run: &mut Run<'_>, i: usize, place: u32, span: &Span) {
         let other = span.side.other();
-        let (Some(edge), true) = (self.edge(number, place, other), run.changes.notes.inline) else {
+        let Some(edge) = self.edited_side(place, other).edge else {
             return;
         };
         let limit = self.payload_max(place, other, run.packet(i), 0);
@@ -155,7 +177,7 @@ impl Shard {
             let (own, theirs) = (&sides[span.side as usize], &sides[other as usize]);
             let from = theirs.reached;
             let room = usize::try_from(edge - from).unwrap_or(0).min(limit);
-            let (first, second) = theirs.stream.rewrite().inserted_from(from);
+            let (first, second) = theirs.inserted_from(from);
             let left = first.len() + second.len();
             let first = &first[..first.len().min(room)];
             let second = &second[..second.len().min(room - first.len())];
@@ -171,15 +193,16 @@ impl Shard {
             let stamped = frames::option(run.packet(i), bytes, 8).is_some();
             let options = timestamps(stamped, theirs.timestamp, own.timestamp);
             let header = frames::Header {
-                seq: theirs.stream.at(from),
+                seq: theirs.onward.at(from),
                 ack,
                 flags: TcpFlags::ACK | TcpFlags::PSH,
                 window: theirs.window,
             };
             let head = run.packet(i).transport_at as usize + frames::TCP_HEADER + options.len();
+            let route = behind(run, i, true);
             let sent = run.changes.send_made(
                 (run.packets, run.bytes),
-                (i, behind(i, true)),
+                (i, route),
                 head + len,
                 |packet, from, into| {
                     frames::answer(packet, from, into, &header, &options, [first, second])
@@ -194,14 +217,7 @@ impl Shard {
     }
 
     /// Sends what is more than the packet itself: one that has waited, and pieces of one that is too long.
-    fn send(
-        &mut self,
-        run: &mut Run<'_>,
-        i: usize,
-        (number, place): (u32, u32),
-        span: &Span,
-        passing: Passing,
-    ) {
+    fn send(&mut self, run: &mut Run<'_>, i: usize, place: u32, span: &Span, passing: Passing) {
         let packet = *run.packet(i);
         let limit = self.payload_max(place, span.side, &packet, span.len as usize);
         let len = packet.payload_len as usize;
@@ -210,24 +226,24 @@ impl Shard {
             return self.drop_for_room(run, i);
         }
         let first = run.changes.mark(i);
-        if passing == Passing::Released && !run.changes.send_copy(i, behind(i, false)) {
+        if passing == Passing::Released && !run.changes.send_copy(i, behind(run, i, false)) {
             self.counters.edits_no_room += 1;
         }
         let start = match packet.transport {
             Transport::Tcp { seq, .. } => self
                 .edited_side(place, span.side)
-                .stream
+                .onward
                 .edited_position(Seq(seq)),
             Transport::Other => 0,
         };
-        let edge = self.edge(number, place, span.side);
+        let edge = self.edited_side(place, span.side).edge;
         let mut at = limit;
         // What lies beyond the window would only be thrown away: it is sent when that opens, or repeated.
         while at < len && edge.is_none_or(|edge| start.saturating_add_unsigned(at as u64) < edge) {
             let end = len.min(at + limit);
             run.changes.restore(i, whole);
             let sent = self.send_piece(run, i, whole, (at, end))
-                && run.changes.send_copy(i, behind(i, false));
+                && run.changes.send_copy(i, behind(run, i, false));
             if !sent {
                 // Its sender sends it again.
                 self.counters.edits_no_room += 1;
@@ -286,7 +302,7 @@ impl Shard {
         (number, place): (u32, u32),
         span: &Span,
     ) {
-        let stream = &self.edited_side(place, span.side).stream;
+        let stream = &self.edited_side(place, span.side).onward;
         if stream.acked() == stream.at(stream.sent_edited()) {
             self.tell_sender(run, i, (number, place), span);
         }
@@ -311,14 +327,17 @@ impl Shard {
             // Nobody knows the way back through a tunnel.
             return;
         }
+        let acked =
+            self.edited.list[place as usize].sides[span.side as usize].acked(hot.half(other).acked);
+        let window = self.window_to_tell(number, place, span, acked);
         let sides = &self.edited.list[place as usize].sides;
         let (own, theirs) = (&sides[span.side as usize], &sides[other as usize]);
         let header = frames::Header {
             // What the sender expects next, in its own words.
-            seq: span.ack,
-            ack: own.stream.ack(hot.half(other).acked),
+            seq: span.heard,
+            ack: own.stream.ack(acked),
             flags: TcpFlags::ACK,
-            window: theirs.window,
+            window,
         };
         let stamped = frames::option(raw, run.changes.bytes(run.bytes, i), 8).is_some();
         let mut options = timestamps(stamped, theirs.timestamp, own.timestamp);
@@ -326,13 +345,34 @@ impl Shard {
             push_sacks(&mut options, own, span);
         }
         let room = raw.transport_at as usize + frames::TCP_HEADER + options.len();
+        let route = behind(run, i, true);
         let sent = run.changes.send_made(
             (run.packets, run.bytes),
-            (i, behind(i, true)),
+            (i, route),
             room,
             |packet, from, into| frames::answer(packet, from, into, &header, &options, [&[]; 2]),
         );
         self.counters.edits_answered += u64::from(sent);
+    }
+}
+
+impl Shard {
+    /// The window field beside an acknowledgment of `acked` for the sender of `span`: what its receiver has last said.
+    fn window_to_tell(&mut self, number: u32, place: u32, span: &Span, acked: Seq) -> u16 {
+        let other = span.side.other();
+        let field = self.edited_side(place, other).window;
+        let of_other = Span {
+            side: other,
+            ..*span
+        };
+        let Some(scale) = self.scale(number, place, &of_other) else {
+            return field;
+        };
+        let limit = self.window_limit(number, place, span.side, scale);
+        let side = self.edited_side(place, span.side);
+        let stream = &side.stream;
+        let ack = stream.rewrite().invert(stream.edited_position(acked));
+        side.offer.make(Announced { ack, field, scale }, limit)
     }
 }
 
@@ -369,7 +409,7 @@ fn push_sacks(options: &mut ArrayVec<u8, OPTIONS_MAX>, side: &super::EditedSide,
 }
 
 /// The window field for the sender of a stream, from that of its receiver.
-fn translate_window(stream: &RewrittenStream, ack: Seq, field: u16, scale: u8) -> u16 {
+pub(super) fn translate_window(stream: &RewrittenStream, ack: Seq, field: u16, scale: u8) -> u16 {
     let window = stream.window(ack, u32::from(field) << scale);
     let scaled = window >> scale;
     // A window that is open is not shut by rounding.
@@ -378,7 +418,7 @@ fn translate_window(stream: &RewrittenStream, ack: Seq, field: u16, scale: u8) -
 }
 
 /// Translates the blocks of a selective acknowledgment, whose option has its value at `at`. Those of which nothing is left go.
-fn translate_sacks(
+pub(super) fn translate_sacks(
     stream: &RewrittenStream,
     bytes: &mut [u8],
     sums: &Sums,

@@ -3,13 +3,16 @@
 //! What a sender sends counts *original* bytes, what its receiver gets counts *edited* ones. A segment that comes is first
 //! put into edited numbers, with the bytes that were decided for what was sent before; then the hooks and the emulation see
 //! it, which live in edited numbers; what an actor has changed at `Send` is noted as an edit; last, its acknowledgment goes
-//! back into the numbers of the one it is for. Segments that come before their turn wait, since a change before them would
+//! back into the numbers of the one it is for. What is changed at `Receive` is noted as an edit of the edited stream: so
+//! there is a third kind of numbers, those of what is *forwarded*, which only the receiver knows. Segments that come before their turn wait, since a change before them would
 //! move them.
 
 mod api;
 mod frames;
 mod held;
 mod leave;
+mod onward;
+mod window;
 
 use alloc::vec::Vec;
 
@@ -17,20 +20,22 @@ use super::changes::Route;
 use super::learn::options_of;
 use super::segment::Segment;
 use super::{Run, Shard};
-use crate::event::Side;
+use crate::event::{Hook, Side};
 use crate::flow::entry::Flags;
 use crate::limits;
 use crate::stream::Blocks;
 use crate::tcp::Seq;
 use crate::tcp::rewrite::{Part, RewrittenStream};
 use crate::wire::{Sums, TcpFlags, Transport, finish_copy};
-pub(super) use api::{EDITED_AT, Editing};
+pub(super) use api::Editing;
 use held::{Held, Keeping, Waiting};
 
 /// What is kept of one direction, by the side that sends.
 #[derive(Debug, Default)]
 pub(super) struct EditedSide {
     stream: RewrittenStream,
+    /// The edited stream, on its way from there to the receiver.
+    onward: RewrittenStream,
     /// Whether the stream's numbers are known.
     started: bool,
     /// Segments that came before their turn do not wait.
@@ -47,8 +52,12 @@ pub(super) struct EditedSide {
     ack: Option<Seq>,
     /// The largest window it has announced, in bytes.
     window_max: u32,
-    /// Edited positions below this one were sent into an open window.
+    /// Forwarded positions below this one were sent into an open window.
     reached: i64,
+    /// First forwarded position that its receiver's window does not admit, where its windows are understood.
+    edge: Option<i64>,
+    /// Windows that were offered to it.
+    offer: window::Offer,
 }
 
 /// What is kept of an edited flow.
@@ -96,11 +105,15 @@ impl EditedFlows {
     pub(super) fn give(&mut self, place: u32) {
         for side in &mut self.list[place as usize].sides {
             side.held.clear(&mut self.blocks);
-            self.bytes -= side.stream.rewrite().held_bytes();
-            let mut stream = core::mem::take(&mut side.stream);
-            stream.begin(Seq(0), 0);
+            let mut streams = [&mut side.stream, &mut side.onward].map(core::mem::take);
+            for stream in &mut streams {
+                self.bytes -= stream.rewrite().held_bytes();
+                stream.begin(Seq(0), 0);
+            }
+            let [stream, onward] = streams;
             *side = EditedSide {
                 stream,
+                onward,
                 held: core::mem::take(&mut side.held),
                 ..EditedSide::default()
             };
@@ -128,30 +141,37 @@ impl EditedFlows {
 
     /// A number of the stream of `side`, as its receiver knows it, in those of its sender.
     pub(super) fn sent_number(&self, place: u32, side: Side, seq: Seq) -> Seq {
-        self.list[place as usize].sides[side as usize]
-            .stream
-            .ack(seq)
+        let side = &self.list[place as usize].sides[side as usize];
+        side.stream.ack(side.onward.ack(seq))
     }
 
     /// Does something with a stream that may change how many bytes are kept for its edits.
     fn change<R>(
         &mut self,
         place: u32,
-        side: Side,
+        (side, hook): (Side, Hook),
         change: impl FnOnce(&mut RewrittenStream) -> R,
     ) -> R {
-        let stream = &mut self.list[place as usize].sides[side as usize].stream;
+        let side = &mut self.list[place as usize].sides[side as usize];
+        let stream = match hook {
+            Hook::Receive => &mut side.onward,
+            _ => &mut side.stream,
+        };
         let before = stream.rewrite().held_bytes();
         let result = change(stream);
         self.bytes = self.bytes + stream.rewrite().held_bytes() - before;
         result
     }
 
-    /// How many bytes of edits the next segment of a side may bring.
-    fn room(&self, place: u32, side: Side) -> usize {
-        let rewrite = self.list[place as usize].sides[side as usize]
-            .stream
-            .rewrite();
+    /// A window field for who gets segments of `side`, no larger than the last one that it was told.
+    pub(super) fn window_for(&self, place: u32, side: Side, field: u16) -> u16 {
+        let side = &self.list[place as usize].sides[side as usize];
+        side.ack.map_or(field, |_| field.min(side.window))
+    }
+
+    /// How many bytes of edits the next segment of a stream may bring.
+    fn room(&self, stream: &RewrittenStream) -> usize {
+        let rewrite = stream.rewrite();
         if rewrite.edits() >= limits::EDITS {
             return 0;
         }
@@ -166,7 +186,10 @@ struct Span {
     side: Side,
     flags: TcpFlags,
     seq: Seq,
+    /// In edited numbers.
     ack: Seq,
+    /// The same as it came.
+    heard: Seq,
     /// Window field, as it came.
     window: u16,
     /// Position of its first byte, and the one behind its last; the FIN is one.
@@ -241,7 +264,7 @@ impl Shard {
             self.skip_uncaptured(number, place, &span);
         }
         let takes_room = !span.is_empty() && !span.flags.intersects(TcpFlags::SYN | TcpFlags::RST);
-        let ahead = span.start - self.edited_side(place, span.side).stream.sent();
+        let ahead = span.start - self.edited_side(place, span.side).turn();
         if takes_room
             && span.whole
             && (1..AHEAD_MAX).contains(&ahead)
@@ -251,7 +274,7 @@ impl Shard {
         } else {
             self.pass(run, i, (number, place), &span, Passing::Arrived);
         }
-        self.release(run, i, (number, place));
+        self.release(run, i, (number, place), span.side);
     }
 
     /// Where packet `i` stands in its stream.
@@ -274,7 +297,9 @@ impl Shard {
         let (half, known) = (hot.half(side), hot.has(Flags::BASE, side));
         let (base, next) = (half.base, half.next);
         let edited = self.edited_side(place, side);
-        if edited.stream.rewrite().is_identity() && edited.held.is_empty() {
+        let is_identity =
+            [&edited.stream, &edited.onward].map(|stream| stream.rewrite().is_identity());
+        if is_identity == [true; 2] && edited.held.is_empty() {
             let base = if known && !(syn && next == 0) {
                 base
             } else {
@@ -282,6 +307,8 @@ impl Shard {
             };
             if !edited.started || edited.stream.at(0) != base {
                 edited.stream.begin(base, next);
+                edited.onward.begin(base, next);
+                edited.offer = window::Offer::default();
                 edited.started = true;
             }
         }
@@ -295,10 +322,13 @@ impl Shard {
         let fin = i64::from(flags.contains(TcpFlags::FIN));
         // Who sent what was captured got original numbers, since nothing was edited on its way.
         let other = &self.edited.list[place as usize].sides[side.other() as usize];
-        let ack = if run.changes.notes.inline || !other.started {
-            Seq(ack)
+        let heard = Seq(ack);
+        let ack = if !other.started {
+            heard
+        } else if run.changes.notes.inline {
+            other.onward.ack(heard)
         } else {
-            other.stream.seq(Seq(ack))
+            other.stream.seq(heard)
         };
         let is_frame = matches!(packet.buffer, crate::wire::Buffer::Frame(_));
         Some(Span {
@@ -306,6 +336,7 @@ impl Shard {
             flags,
             seq: Seq(seq),
             ack,
+            heard,
             window,
             start,
             end: start + i64::from(packet.payload_len) + fin,
@@ -329,7 +360,7 @@ impl Shard {
             let other = self.edited_side(place, span.side.other());
             let to = other.stream.rewrite().invert(acked);
             let to = other.held.first().map_or(to, |first| to.min(first));
-            other.stream.send(to);
+            other.skip(to);
         }
     }
 
@@ -357,9 +388,9 @@ impl Shard {
                     && let Some(first) = side.held.first()
                 {
                     // Nobody will send it again: better a hole than nothing.
-                    side.stream.send(first);
+                    side.skip(first);
                     run.dropped &= !(1 << i);
-                    self.release(run, i, (number, place));
+                    self.release(run, i, (number, place), span.side);
                     return self.handle_edited(run, i, number, place);
                 }
             }
@@ -367,15 +398,21 @@ impl Shard {
         self.tell_sender(run, i, (number, place), span);
     }
 
-    /// Lets segments go on whose turn has come, with packet `i`.
-    fn release(&mut self, run: &mut Run<'_>, i: usize, (number, place): (u32, u32)) {
+    /// Lets segments go on whose turn has come, with packet `i` of `sender`. What a burst has no room for goes on with the next packet of
+    /// either end: there is one, since what has gone on is acknowledged.
+    fn release(&mut self, run: &mut Run<'_>, i: usize, (number, place): (u32, u32), sender: Side) {
         for side in Side::BOTH {
-            while let Some(waiting) = self.next_waiting(place, side) {
+            while !run.changes.notes.inline || run.changes.notes.has_room_to_spare() {
+                let Some(waiting) = self.next_waiting(place, side) else {
+                    break;
+                };
                 let packet = run.packet(i);
                 let (timestamp, clock) = (packet.timestamp, packet.clock);
                 let mut waiting = waiting;
                 (waiting.packet.timestamp, waiting.packet.clock) = (timestamp, clock);
+                run.changes.notes.crossed = side != sender;
                 self.let_go(run, i, (number, place), waiting, Passing::Released);
+                run.changes.notes.crossed = false;
             }
         }
     }
@@ -384,9 +421,9 @@ impl Shard {
     fn next_waiting(&mut self, place: u32, side: Side) -> Option<Waiting> {
         loop {
             let side = &mut self.edited.list[place as usize].sides[side as usize];
-            let sent = side.stream.sent();
-            let waiting = side.held.take_reached(sent)?;
-            if waiting.end > sent {
+            let turn = side.turn();
+            let waiting = side.held.take_reached(turn)?;
+            if waiting.end > turn {
                 return Some(waiting);
             }
             waiting.give_back(&mut self.edited.blocks);
@@ -453,7 +490,7 @@ impl Shard {
         }
         for side in Side::BOTH {
             while let Some(first) = self.edited_side(place, side).held.first() {
-                self.edited_side(place, side).stream.send(first);
+                self.edited_side(place, side).skip(first);
                 if let Some(waiting) = self.next_waiting(place, side) {
                     self.let_go(run, SPARE, (number, place), waiting, Passing::Left);
                 }
@@ -475,13 +512,19 @@ impl Shard {
         }
         if !run.changes.notes.inline {
             write_ack(run, i, span);
+        } else if !self.hear(run, i, (number, place), span) {
+            return self.drop_for_room(run, i);
         }
         run.editing = self.editing(run, i, place, span);
         if let Some(segment) = Segment::of(run, i) {
             self.handle_careful(run, i, number, &segment);
         }
-        run.editing = None;
-        self.leave(run, i, (number, place), span, passing);
+        let editing = run.editing.take();
+        let onward = editing.filter(|editing| editing.hook == Hook::Receive);
+        if let Some(editing) = &onward {
+            self.decide_onward(run, i, (place, span.side), editing);
+        }
+        self.leave(run, i, (number, place), (span, onward.as_ref()), passing);
     }
 
     /// Puts a segment into edited numbers, with the bytes that were decided for what was sent before. False where that
@@ -492,7 +535,7 @@ impl Shard {
         if rewrite.is_identity() {
             return true;
         }
-        let urgent = stream_urgent(run, i, stream, span);
+        let urgent = stream_urgent(run, i, stream, span.flags, span.seq);
         let edited_end = rewrite.translate(span.start + i64::from(span.len));
         let mut len = usize::try_from(edited_end - rewrite.translate(span.start)).unwrap_or(0);
         let with_fin = rewrite.translate(span.end) - rewrite.translate(span.start);
@@ -527,9 +570,9 @@ impl Shard {
         if !span.whole {
             return false;
         }
-        if !stray && len == span.len as usize {
+        let parts = rewrite.parts(span.start, span.end);
+        if !stray && len == span.len as usize && stay_in_place(parts.clone(), span.start) {
             // As long as before: whatever is around it stays right.
-            let parts = rewrite.parts(span.start, span.end);
             return write_seq(run, i, seq, urgent) && overwrite(run, i, parts);
         }
         if !frames::is_resizable(run.packet(i), run.changes.bytes(run.bytes, i)) {
@@ -573,27 +616,35 @@ impl Shard {
             && !span.is(TcpFlags::SYN)
             && frames::is_resizable(packet, run.changes.bytes(run.bytes, i));
         Some(Editing {
+            hook: Hook::Send,
             mark: run.changes.mark(i),
             end: span.end,
             sent,
             offset: stream.sent_edited(),
             fresh_from,
             is_fresh: span.whole && span.end > sent && span.start <= sent,
+            is_ahead: span.start > sent,
             with_fin: span.is(TcpFlags::FIN),
             resizable,
-            room: self.edited.room(place, span.side),
+            room: self.edited.room(stream),
         })
     }
 }
 
 /// The urgent pointer in edited numbers, where there is one.
-fn stream_urgent(run: &Run<'_>, i: usize, stream: &RewrittenStream, span: &Span) -> Option<u16> {
-    if !span.is(TcpFlags::URG) {
+fn stream_urgent(
+    run: &Run<'_>,
+    i: usize,
+    stream: &RewrittenStream,
+    flags: TcpFlags,
+    seq: Seq,
+) -> Option<u16> {
+    if !flags.contains(TcpFlags::URG) {
         return None;
     }
     let at = run.packet(i).transport_at as usize + 18;
     let field = run.changes.bytes(run.bytes, i).get(at..)?.first_chunk()?;
-    Some(stream.urgent(span.seq, u16::from_be_bytes(*field)))
+    Some(stream.urgent(seq, u16::from_be_bytes(*field)))
 }
 
 /// Lets packet `i` have another number.
@@ -661,6 +712,19 @@ fn overwrite(run: &mut Run<'_>, i: usize, parts: crate::tcp::rewrite::Parts<'_>)
     })
 }
 
+/// Whether what is original stands where it stood in a segment that begins at position `start`.
+fn stay_in_place(parts: crate::tcp::rewrite::Parts<'_>, start: i64) -> bool {
+    let mut at = start;
+    for part in parts {
+        match part {
+            Part::Inserted(bytes) => at += i64::try_from(bytes.len()).unwrap_or(0),
+            Part::Original(from, to) if from == at => at = to,
+            Part::Original(..) => return false,
+        }
+    }
+    true
+}
+
 /// Writes the edited bytes of a segment whose original ones begin at position `start`.
 fn fill(into: &mut [u8], original: &[u8], parts: crate::tcp::rewrite::Parts<'_>, start: i64) {
     let mut at = 0;
@@ -682,11 +746,11 @@ fn fill(into: &mut [u8], original: &[u8], parts: crate::tcp::rewrite::Parts<'_>,
     }
 }
 
-/// With packet `i`, behind it.
-fn behind(i: usize, back: bool) -> Route {
+/// With packet `i`, behind it: where what stands in its place goes, or `back`.
+fn behind(run: &Run<'_>, i: usize, back: bool) -> Route {
     Route::With {
         packet: u8::try_from(i).unwrap_or(0),
         before: false,
-        back,
+        back: back != run.changes.notes.crossed,
     }
 }

@@ -84,11 +84,31 @@ fn both_ends_are_translated_to() {
     assert_eq!(fin, tcp4(CLIENT, ACK | FIN, (10, 1), b""));
 }
 
+/// One edit adds as much as the next one takes away: what stands between them has moved in a segment of the same length.
+#[test]
+fn a_repetition_of_several_has_the_same_bytes() {
+    let act: Act = Box::new(|flow, packet, hook| {
+        if hook == Hook::Send && flow.fresh_from() == Some(0) {
+            match packet.payload() {
+                b"ab-cd" => flow.replace_payload(2, 1, b"+++").unwrap(),
+                b"efgh" => flow.cut_payload(2, 2).unwrap(),
+                _ => {}
+            }
+        }
+        Verdict::Forward
+    });
+    let mut middle = editing(vec![act]);
+    middle.pass(&tcp4(CLIENT, ACK, (1, 1), b"ab-cd")).unwrap();
+    middle.pass(&tcp4(CLIENT, ACK, (6, 1), b"efgh")).unwrap();
+    let both = middle.pass(&tcp4(CLIENT, ACK, (1, 1), b"ab-cdefgh"));
+    assert_eq!(both, Some(tcp4(CLIENT, ACK, (1, 1), b"ab+++cdef")));
+}
+
 #[test]
 fn what_cannot_be_asked_for_is_refused_and_changes_nothing() {
     let errors: Act = Box::new(|flow, packet, hook| {
         let len = packet.payload().len();
-        if hook == Hook::Receive {
+        if len == 0 && !matches!(hook, Hook::End) && flow.fresh_from().is_none() {
             assert_eq!(flow.insert_payload(0, b"x"), Err(EditError::NotEdited));
         } else if flow.fresh_from() == Some(len) {
             // Nothing is new, and there is no FIN.

@@ -237,6 +237,18 @@ impl Rewrite {
         }
     }
 
+    /// The original position that stands at the edited one, and how many original ones follow before the next edit; `None` where
+    /// inserted bytes stand there.
+    pub fn original_at(&self, edited: i64) -> Option<(i64, i64)> {
+        let index = self.edits.partition_point(|edit| edit.new_end() <= edited);
+        let next = self.edits.get(index);
+        if next.is_some_and(|edit| edit.new_at() <= edited) {
+            return None;
+        }
+        let original = edited - self.shift_below(index);
+        Some((original, next.map_or(i64::MAX, |edit| edit.at - original)))
+    }
+
     /// The receiver has acknowledged everything below the edited position `acked`: forgets the edits that lie there.
     /// Nothing that was not sent may be passed.
     pub fn acknowledge(&mut self, acked: i64) {
