@@ -50,6 +50,7 @@ const CONFINED: &[(&str, &str)] = &[
 
 /// The files and folders in which `unsafe` may stand.
 const UNSAFE_ALLOWED: &[&str] = &[
+    "shards/port/src/large_pages.rs",
     "shards/port/src/prefetch.rs",
     "shards/dpdk/src/",
     "shards/dpdk-sys/src/",

@@ -22,8 +22,8 @@
 //! | `touch` | as `read`, and reads every byte |
 //! | `window:BYTES` | as `read`, retains the last BYTES of each side, and looks into them once for each `NewData` |
 //!
-//! `--filter EXPRESSION` gives the actor's monitor a filter. Profile `record`, default bounds and timeouts, checksums ignored unless `--checksums verify`. `payload_bytes` is what the
-//! actor took. With several shards, frames are dealt out to the owners of their flows beforehand, as a network card does;
+//! `--filter EXPRESSION` gives the actor's monitor a filter. Profile `record`, default bounds and timeouts, checksums ignored
+//! unless `--checksums verify`. `payload_bytes` is what the actor took. With several shards, frames are dealt out to the owners of their flows beforehand, as a network card does;
 //! processor time is summed over the shards.
 //!
 //! The memory of the flow table is put in place when the shard is made ([`prefault`] of its configuration), as for a shard
@@ -64,18 +64,23 @@
 //!
 //! | trace | ns/packet | floor | ratio | payload delivered |
 //! |---|---|---|---|---|
-//! | churn | 164 | 28 | 6.0 | 51,200,000 bytes, all |
-//! | mixed | 139 | 43 | 3.2 | 1,218,000,000 bytes, all |
-//! | bulk | 107 | 44 | 2.5 | 1,200,240,000 bytes, all |
+//! | churn | 197 | 34 | 5.4 | 51,200,000 bytes, all |
+//! | mixed | 169 | 55 | 2.9 | 1,218,000,000 bytes, all |
+//! | bulk | 153 | 51 | 2.5 | 1,200,240,000 bytes, all |
 //!
-//! Before changes, injection and subscriptions of single flows were built they took 156, 131 and 93. Profile `receiver`
-//! (`--profile receiver`), the one for live traffic, takes 176 on churn where `record` takes 171 (medians of three alternating
-//! runs).
+//! In a quieter hour of the same machine, with a floor of 28, 43 and 44, the version before took 164, 139 and 107. Profile
+//! `receiver` (`--profile receiver`), the one for live traffic, took 176 on churn where `record` took 171 (medians of three
+//! alternating runs).
 //!
-//! Of churn, some 140 ns are work, as a trace with 20,000 such connections shows, whose flows stay in the cache: six of the nine
-//! packets of a connection change its state. The rest is waiting for memory: each connection touches the index, two lines of the
-//! hot part of its flow and two of the cold part. Both parts of a flow lie on the same page, and look-ups run 16 packets ahead of
-//! the processing: more would push each other out of the first level of cache.
+//! Flow tables ask for large pages (`transparent_hugepage` is `madvise` or `always`): in such a busy hour churn took 173 ns with
+//! them and 207 without (medians of five alternating runs of the same version with and without the request); in quieter ones
+//! the difference was too small to tell.
+//!
+//! Of churn, some 147 ns are work in that busy hour: so much takes a trace with 20,000 such connections, of which 1,000 at a time,
+//! whose flows stay in the cache (`tracegen -o small.pcap -c 1000 -n 20000 -q 64 -r 64`). Six of the nine packets of a connection
+//! change its state. The rest is waiting for memory: each connection touches the index, two lines of the hot part of its flow
+//! and two of the cold part. Both parts of a flow lie on the same page, and look-ups run 16 packets ahead of the processing:
+//! more would push each other out of the first level of cache.
 //!
 //! **Flows of no interest.** On churn with a filter that no flow passes (`--filter 'tcp port 9'`), a packet takes 51 % of what
 //! it takes with `--actor read`: 87 of 172 ns (medians of three alternating pairs).
@@ -125,16 +130,16 @@
 //! |---|---|
 //! | changing what is asked of a flow, the same for all: 41 million changes a second | 24 |
 //! | the same in 1,000 different ways | 45 |
-//! | a packet told to 1 actor, more than to none (of 62, with parsing) | 36 |
-//! | to 4 actors | 94 |
-//! | to 16 actors | 323 |
+//! | a packet told to 1 actor, more than to none (of 62, with parsing) | 20 |
+//! | to 4 actors | 52 |
+//! | to 16 actors | 193 |
 //! | 1,000 user-defined events defined, none asked for | 0.1 |
-//! | 10 predicates asked, of 10 or of 1,000 defined | 48 and 53 each |
-//! | 1,000 predicates asked | 45 each |
-//! | one predicate that raises 1 of 1,000 events asked for | 3 for each event |
+//! | 10 predicates asked, of 10 or of 1,000 defined | 32 and 32 each |
+//! | 1,000 predicates asked | 30 each |
+//! | one predicate that raises 1 of 1,000 events asked for | 4 for each event |
 //!
-//! Being told costs 19 ns an actor. The first one costs 17 more, because its flow must be taken up and put down again in each
-//! burst, which a flow that nobody is told of is not. Where many predicates look at the same bytes, a group is ten times as
+//! Being told costs some 11 ns an actor, and the first one 9 more. (The version before took 36, 98 and 340 for 1, 4 and 16 actors
+//! in the same hour.) Where many predicates look at the same bytes, a group is ten times as
 //! cheap. Subscriptions take no memory for each flow: 384 bytes resident a flow, whether nobody listens, all flows are
 //! asked the same, or each was changed in one of 1,000 ways.
 //!

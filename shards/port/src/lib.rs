@@ -8,6 +8,7 @@
 pub mod capture;
 mod extras;
 mod frame;
+mod large_pages;
 mod link;
 pub mod memory;
 mod port;
@@ -16,6 +17,7 @@ mod time;
 
 pub use extras::{Extras, Way};
 pub use frame::{BURST_MAX, Batch, Frame, Headers};
+pub use large_pages::advise_large_pages;
 pub use link::LinkType;
 pub use port::{Port, PortError, PortFactory, Received, Sent};
 pub use prefetch::prefetch;

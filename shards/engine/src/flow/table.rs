@@ -2,10 +2,10 @@
 //!
 //! Two parallel parts: an open-addressing index of one `u64` a place (at most half full, so that a look-up touches one
 //! cache line in the common case), and the flows, each with its hot and its cold part on the same page of memory. Memory is
-//! reserved when the table is made and touched as flows come.
+//! reserved when the table is made and touched as flows come, in large pages where the kernel has them.
 
 use alloc::vec::Vec;
-use mosaic_port::prefetch;
+use mosaic_port::{advise_large_pages, prefetch};
 
 use super::FlowKey;
 use super::entry::{Cold, Hot};
@@ -43,7 +43,7 @@ impl FlowTable {
     pub(crate) fn new(flows_max: usize, seed: u64) -> Self {
         let flows_max = flows_max.clamp(1, 1 << 30);
         let places = (2 * flows_max).next_power_of_two().max(64);
-        Self {
+        let table = Self {
             index: alloc::vec![EMPTY; places],
             shift: 32 - places.trailing_zeros(),
             seeds: [0, 1, 2, 3].map(|i| splitmix(seed.wrapping_add(i))),
@@ -51,7 +51,10 @@ impl FlowTable {
             used: 0,
             free: Vec::new(),
             flows_max,
-        }
+        };
+        advise_large_pages(&table.index);
+        advise_large_pages(&table.flows);
+        table
     }
 
     /// Writes to all memory that was reserved; the table must be empty.
