@@ -300,8 +300,8 @@
 //! # Changing lengths
 //!
 //! A monitor that [`edits`](crate::prelude::MonitorBuilder::edits) may insert bytes, cut them out or put others in their place, more
-//! or fewer, at `Send` and `Receive`: [`replace_payload`](crate::prelude::FlowContext::replace_payload) and its kin. From then on every packet of
-//! the connection is translated: sequence numbers, acknowledgments (selective ones too), windows, urgent pointers. Neither
+//! or fewer, at `Send` and `Receive`: [`replace_payload`](crate::prelude::FlowContext::replace_payload) and its kin. From then
+//! on every packet of the connection is translated: sequence numbers, acknowledgments (selective ones too), windows, urgent pointers. Neither
 //! end notices. What became of a byte once, becomes of it whenever its sender repeats it, in whatever cuts;
 //! [`fresh_from`](crate::prelude::FlowContext::fresh_from) tells where the payload at hand is new.
 //!
@@ -334,8 +334,8 @@
 //! One that comes before its turn waits (a bounded number of them, on a side and in all), while its sender is told what is
 //! missing, selectively where that was agreed upon. Windows end where no more could wait: a sender may have half as many full
 //! segments under way towards here as may wait ([`HELD_SEGMENTS`](mosaic_engine::limits::HELD_SEGMENTS)), so 730 KiB of 1460
-//! bytes each, which on a long way is what bounds its speed; not so where the handshake was not seen. Edits are kept until the receiver has acknowledged them, also a bounded
-//! number ([`EditError::TooManyEdits`](crate::prelude::EditError::TooManyEdits)). Inserted bytes that do not fit into the
+//! bytes each, which on a long way is what bounds its speed; not so where the handshake was not seen. Edits are kept until the
+//! receiver has acknowledged them, also a bounded number ([`EditError::TooManyEdits`](crate::prelude::EditError::TooManyEdits)). Inserted bytes that do not fit into the
 //! receiver's window are sent when it opens; should they be lost, their sender's next repetition brings them again. Packets in
 //! fragments and in tunnels keep their lengths; a segment in fragments is dropped once its stream has moved.
 //!
@@ -397,7 +397,8 @@
 //! # Bounds
 //!
 //! A burst has room for a bounded number of changes ([`EditError::NoRoom`](crate::prelude::EditError::NoRoom)), those of raw
-//! monitors and those at hooks each for themselves, and packets that came in fragments are not changed, since their first fragments are gone.
+//! monitors and those at hooks each for themselves, and packets that came in fragments are not changed, since their first
+//! fragments are gone.
 //!
 //! Callbacks run in the packet's path: they must not block. Send what takes long to a thread of your own.
 //!

@@ -39,9 +39,11 @@ crate::counters::counters! {
         bounds_hit,
         /// Segments that a receiver must refuse.
         invalid_segments,
-        /// Times no set of subscriptions was left for what was asked of a flow ([`limits::MONITOR_SETS`](crate::limits::MONITOR_SETS)).
+        /// Times no set of subscriptions was left for what was asked of a flow
+        /// ([`limits::MONITOR_SETS`](crate::limits::MONITOR_SETS)).
         subscriptions_refused,
-        /// User-defined events not raised because too many were raised in answer to one ([`limits::RAISED_EVENTS`](crate::limits::RAISED_EVENTS)).
+        /// User-defined events not raised because too many were raised in answer to one
+        /// ([`limits::RAISED_EVENTS`](crate::limits::RAISED_EVENTS)).
         raises_refused,
         /// Segments of edited flows that came before their turn, and wait for it.
         held,
@@ -61,7 +63,8 @@ crate::counters::counters! {
         edits_pushed,
         /// Times a monitor's filter was to judge a frame of a link type that it has no program for: the frame did not pass.
         unknown_links,
-        /// Times nothing was remembered of how an end is reached, because too many ways are in use ([`limits::WAYS`](crate::limits::WAYS)).
+        /// Times nothing was remembered of how an end is reached, because too many ways are in use
+        /// ([`limits::WAYS`](crate::limits::WAYS)).
         ways_refused,
         /// Packets dropped because they could not be translated.
         untranslated,

@@ -114,7 +114,8 @@ impl FlowContext<'_> {
     /// of the flow [injects](crate::actor::MonitorBuilder::injects).
     ///
     /// Numbers are those that the hooks show, also where the stream is edited. Nothing in the connection moves: payload that is
-    /// new to the receiver takes numbers that the other end will use for its own. Of a translated flow, the server gets it with the translated addresses.
+    /// new to the receiver takes numbers that the other end will use for its own. Of a translated flow, the server gets it with
+    /// the translated addresses.
     ///
     /// # Errors
     /// [`InjectError`].

@@ -40,8 +40,8 @@ pub struct RawPacket<'a> {
     /// The monitor that asked for it.
     pub monitor: MonitorId,
     /// The frame it came in, from the link-layer header on, with its link type, interface and time, as monitors before have left
-    /// it; of a datagram that came in fragments, the frame that completed it. `None` only for orphans of a shard that was given no frames
-    /// ([`Shard::handle_burst`]).
+    /// it; of a datagram that came in fragments, the frame that completed it. `None` only for orphans of a shard that was given
+    /// no frames ([`Shard::handle_burst`]).
     pub frame: Option<Frame<'a>>,
     /// The innermost IP packet; `None` where the frame holds none.
     pub packet: Option<&'a Packet>,

@@ -70,8 +70,8 @@ impl FlowContext<'_> {
     ///
     /// At [`Hook::Send`] and [`Hook::Receive`], in flows one of whose monitors [edits](crate::actor::MonitorBuilder::edits), in a
     /// segment that has payload of its own or a FIN. The emulated receiver, and who reads the stream, get what `Send` left; the
-    /// real one gets what `Receive` made of that (of a capture, nobody does). What it makes of a byte is final: when the sender repeats it, the receiver gets the same.
-    /// A packet that becomes larger than the receiver or the way takes is split.
+    /// real one gets what `Receive` made of that (of a capture, nobody does). What it makes of a byte is final: when the sender
+    /// repeats it, the receiver gets the same. A packet that becomes larger than the receiver or the way takes is split.
     ///
     /// # Errors
     /// [`EditError::NoPacket`]; [`EditError::NotEdited`] where no monitor of the flow edits, or the packet has nothing

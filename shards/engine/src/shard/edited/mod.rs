@@ -4,8 +4,8 @@
 //! put into edited numbers, with the bytes that were decided for what was sent before; then the hooks and the emulation see
 //! it, which live in edited numbers; what an actor has changed at `Send` is noted as an edit; last, its acknowledgment goes
 //! back into the numbers of the one it is for. What is changed at `Receive` is noted as an edit of the edited stream: so
-//! there is a third kind of numbers, those of what is *forwarded*, which only the receiver knows. Segments that come before their turn wait, since a change before them would
-//! move them.
+//! there is a third kind of numbers, those of what is *forwarded*, which only the receiver knows. Segments that come before
+//! their turn wait, since a change before them would move them.
 
 mod api;
 mod frames;
@@ -398,8 +398,8 @@ impl Shard {
         self.tell_sender(run, i, (number, place), span);
     }
 
-    /// Lets segments go on whose turn has come, with packet `i` of `sender`. What a burst has no room for goes on with the next packet of
-    /// either end: there is one, since what has gone on is acknowledged.
+    /// Lets segments go on whose turn has come, with packet `i` of `sender`. What a burst has no room for goes on with the next
+    /// packet of either end: there is one, since what has gone on is acknowledged.
     fn release(&mut self, run: &mut Run<'_>, i: usize, (number, place): (u32, u32), sender: Side) {
         for side in Side::BOTH {
             while !run.changes.notes.inline || run.changes.notes.has_room_to_spare() {

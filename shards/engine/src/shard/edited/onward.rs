@@ -188,9 +188,10 @@ impl Shard {
             return write_seq(run, i, stream.seq_of_empty(seq), urgent);
         }
         // What both ends have long forgotten may stand before the first byte, and moves all the same.
-        let seq = match flags.contains(TcpFlags::SYN) {
-            true => stream.seq(seq),
-            false => stream.at(rewrite.translate(start)),
+        let seq = if flags.contains(TcpFlags::SYN) {
+            stream.seq(seq)
+        } else {
+            stream.at(rewrite.translate(start))
         };
         if payload == 0 && !is_fin || is_plain && !stray {
             return write_seq(run, i, seq, urgent);

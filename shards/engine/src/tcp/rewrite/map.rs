@@ -93,9 +93,9 @@ pub enum Part<'a> {
 ///
 /// Positions are stream offsets, 0 for the first byte behind the SYN; a FIN takes the one behind the last byte. Each edit
 /// replaces at least one original position. Inside a replaced range that begins at `at`, original position `at + i` stands
-/// for the inserted byte `i`, and the last one for whatever is left of them, the FIN always for itself: so the map is monotone, and any partition of
-/// the original stream into segments covers the edited one exactly once. A retransmission that is cut in another way
-/// gives the same bytes.
+/// for the inserted byte `i`, and the last one for whatever is left of them, the FIN always for itself: so the map is monotone,
+/// and any partition of the original stream into segments covers the edited one exactly once. A retransmission that is cut
+/// in another way gives the same bytes.
 ///
 /// What the receiver has acknowledged is forgotten: from there down the map only shifts, and stays below what the
 /// receiver expects.
