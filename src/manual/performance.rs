@@ -83,7 +83,9 @@
 //! more would push each other out of the first level of cache.
 //!
 //! **Flows of no interest.** On churn with a filter that no flow passes (`--filter 'tcp port 9'`), a packet takes 51 % of what
-//! it takes with `--actor read`: 87 of 172 ns (medians of three alternating pairs).
+//! it takes with `--actor read`: 98 of 195 ns (medians of three alternating pairs).
+//!
+//! What follows up to *Events and subscriptions* was measured with earlier versions.
 //!
 //! **Shards.** Frames dealt out beforehand, no reader: two shards give 1.95 times the packets a second of one on mixed and
 //! 1.98 times on churn (medians of five and three pairs; `mosaic bench replay FILE --shards 2`).
@@ -128,8 +130,8 @@
 //!
 //! | what | ns |
 //! |---|---|
-//! | changing what is asked of a flow, the same for all: 41 million changes a second | 24 |
-//! | the same in 1,000 different ways | 45 |
+//! | changing what is asked of a flow, the same for all: 30 million changes a second | 33 |
+//! | the same in 1,000 different ways | 51 |
 //! | a packet told to 1 actor, more than to none (of 62, with parsing) | 20 |
 //! | to 4 actors | 52 |
 //! | to 16 actors | 193 |
@@ -139,7 +141,7 @@
 //! | one predicate that raises 1 of 1,000 events asked for | 4 for each event |
 //!
 //! Being told costs some 11 ns an actor, and the first one 9 more. (The version before took 36, 98 and 340 for 1, 4 and 16 actors
-//! in the same hour.) Where many predicates look at the same bytes, a group is ten times as
+//! in the same hour.) Where many predicates look at the same bytes, a group is eight times as
 //! cheap. Subscriptions take no memory for each flow: 384 bytes resident a flow, whether nobody listens, all flows are
 //! asked the same, or each was changed in one of 1,000 ways.
 //!

@@ -133,7 +133,6 @@ impl Default for Changes {
 /// The packet at a hook, as it is now.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AtHand<'a> {
-    pub(super) index: u8,
     pub(super) packet: &'a Packet,
     pub(super) bytes: &'a [u8],
     pub(super) sender: Side,
@@ -190,15 +189,6 @@ impl<'a> Desk<'a> {
         Some((&draft.packet, &self.room[draft.start..][..draft.len]))
     }
 
-    /// The buffer of packet `i` as it is now, but for what the callback at work has made of it.
-    #[inline]
-    pub(super) fn bytes(&self, bytes: &'a [&'a [u8]], i: usize) -> &'a [u8] {
-        let version = self.notes.version(i);
-        version
-            .and_then(|version| version.place)
-            .map_or_else(|| bytes[i], |place| place.of(self.kept))
-    }
-
     /// The same, to be changed.
     pub(super) fn draft_mut(&mut self) -> Option<(&mut Packet, &mut [u8])> {
         let draft = self.notes.draft.as_mut()?;
@@ -210,6 +200,12 @@ impl<'a> Desk<'a> {
     pub(super) fn draft_range(&self) -> Option<Range<usize>> {
         let draft = self.notes.draft.as_ref()?;
         Some(draft.start..draft.start + draft.len)
+    }
+
+    /// The buffer of packet `i` as it is now, but for what the callback at work has made of it.
+    #[inline]
+    pub(super) fn bytes(&self, bytes: &'a [&'a [u8]], i: usize) -> &'a [u8] {
+        self.notes.bytes(self.kept, bytes, i)
     }
 
     /// Makes this of the packet at hand: `len` bytes from `start` on in the room.
@@ -251,6 +247,21 @@ impl Notes {
         }
     }
 
+    /// Where the copy of packet `i` lies, if it has one.
+    #[inline]
+    fn place(&self, i: usize) -> Option<Place> {
+        self.version(i)?.place
+    }
+
+    /// The buffer of packet `i` as it is now; copies lie in `arena`.
+    #[inline]
+    fn bytes<'a>(&self, arena: &'a [u8], bytes: &'a [&'a [u8]], i: usize) -> &'a [u8] {
+        match self.place(i) {
+            Some(place) => place.of(arena),
+            None => bytes[i],
+        }
+    }
+
     fn add(&mut self, i: usize, version: Version) -> bool {
         let Some(number) = u16::try_from(self.versions.len())
             .ok()
@@ -262,6 +273,12 @@ impl Notes {
         self.latest[i] = number;
         self.changed |= 1 << i;
         true
+    }
+
+    /// From which side the packet at hand came as a frame, where `sender` sent what stands in its place.
+    #[inline]
+    pub(super) fn came_from(&self, sender: Side) -> Side {
+        if self.crossed { sender.other() } else { sender }
     }
 
     /// Whether half of the room is left for what the rest of the burst needs.
@@ -324,22 +341,19 @@ impl Changes {
     /// The buffer of packet `i` as it is now.
     #[inline]
     pub(super) fn bytes<'a>(&'a self, bytes: &'a [&'a [u8]], i: usize) -> &'a [u8] {
-        match self.notes.version(i).and_then(|version| version.place) {
-            Some(place) => place.of(&self.arena),
-            None => bytes[i],
-        }
+        self.notes.bytes(&self.arena, bytes, i)
     }
 
     /// The buffer of packet `i` if it is a copy.
     pub(super) fn copy(&self, i: usize) -> Option<&[u8]> {
-        let place = self.notes.version(i)?.place?;
+        let place = self.notes.place(i)?;
         Some(place.of(&self.arena))
     }
 
     /// Where payload at `at` of packet `i` lies now: index of the buffer, and offset in it.
     #[inline]
     pub(super) fn locate(&self, i: usize, at: u32) -> (u8, u32) {
-        match self.notes.version(i).and_then(|version| version.place) {
+        match self.notes.place(i) {
             Some(place) => (ARENA, place.start + at),
             None => (u8::try_from(i).unwrap_or(0), at),
         }
@@ -415,7 +429,7 @@ impl Changes {
     ) -> bool {
         let start = self.notes.used;
         let old = *self.packet(packets, i);
-        let from = self.notes.version(i).and_then(|version| version.place);
+        let from = self.notes.place(i);
         if self.arena.len() - start < len || !self.notes.takes_another() {
             return false;
         }
@@ -479,7 +493,7 @@ impl Changes {
 
     /// Sends packet `i` as it is now, besides. False where that is too much.
     pub(super) fn send_copy(&mut self, i: usize, route: Route) -> bool {
-        let place = self.notes.version(i).and_then(|version| version.place);
+        let place = self.notes.place(i);
         match place {
             Some(place) if self.notes.frames.len() < limits::INJECTED => {
                 self.notes.frames.push((route, place));
@@ -500,7 +514,7 @@ impl Changes {
     ) -> bool {
         let start = self.notes.used;
         let packet = *self.packet(packets, i);
-        let from = self.notes.version(i).and_then(|version| version.place);
+        let from = self.notes.place(i);
         if self.arena.len() - start < len || self.notes.frames.len() == limits::INJECTED {
             return false;
         }

@@ -287,7 +287,6 @@ impl FlowContext<'_> {
         let (index, sender, hook) = self.hand?;
         let i = usize::from(index);
         Some(AtHand {
-            index,
             packet: self.desk.notes.packet(self.packets, i),
             bytes: self.desk.bytes(self.bytes, i),
             sender,
@@ -337,7 +336,7 @@ impl FlowContext<'_> {
     /// # Errors
     /// [`PacketError::NoPacket`].
     pub fn drop_packet(&mut self) -> Result<(), PacketError> {
-        self.at_hand().ok_or(PacketError::NoPacket)?;
+        self.hand.ok_or(PacketError::NoPacket)?;
         (self.shard.commands.drops, self.shard.commands.any) = (true, true);
         Ok(())
     }
@@ -534,7 +533,7 @@ impl FlowContext<'_> {
 
     /// Whether this actor wants the bytes of a side.
     pub(super) fn check_buffer(&self, side: Side) -> Result<(), PeekError> {
-        let deaf = self.shard.monitors.set(self.set_at_call()).deaf[side as usize];
+        let deaf = self.set().deaf[side as usize];
         if deaf & 1 << self.monitor == 0 {
             Ok(())
         } else {

@@ -112,7 +112,7 @@ impl FlowContext<'_> {
 
     /// Where the packet at hand is; `None` at the end of a burst.
     pub fn hook(&self) -> Option<Hook> {
-        self.at_hand().map(|at_hand| at_hand.hook)
+        self.hand.map(|(.., hook)| hook)
     }
 
     /// Drops every packet of the flow, of both sides, from the next one on: no hook sees them, the emulation stands still, and

@@ -365,9 +365,8 @@ impl FlowContext<'_> {
 
     /// The packet whose link layer injected ones take over: its index, itself, its buffer as it came, and its sender.
     fn template(&self) -> Option<(u8, &Packet, &[u8], Side)> {
-        let (index, sender) = match &self.at_hand() {
-            Some(at_hand) if self.desk.notes.crossed => (at_hand.index, at_hand.sender.other()),
-            Some(at_hand) => (at_hand.index, at_hand.sender),
+        let (index, sender) = match self.hand {
+            Some((index, sender, _)) => (index, self.desk.notes.came_from(sender)),
             None => self.active()?.packet?,
         };
         let packet = self.packets.get(usize::from(index))?;

@@ -234,12 +234,8 @@ impl Shard {
             self.note_way(run, i, number);
         }
 
-        let came_from = if run.changes.notes.crossed {
-            side.other()
-        } else {
-            side
-        };
-        self.burst.note_packet(slot, i, came_from);
+        self.burst
+            .note_packet(slot, i, run.changes.notes.came_from(side));
         run.at_hand = Some((i, side));
         self.count_control(run, (number, slot), side, segment);
         if !refused {

@@ -190,34 +190,21 @@ impl Shard {
         let len = piece.len();
         self.counters.stream_bytes += u64::from(len);
         self.move_next(number, side, piece.end);
-        let set = self.table.hot(number).set;
-        let segment = BurstSegment {
-            offset: piece.start,
-            packet: piece.packet,
-            next: u16::MAX,
-            at: piece.at,
-            len,
-        };
-        self.note_new_data(slot, side, set, || segment);
-    }
-
-    /// Notes that a side grew, for the event, and where its bytes lie if anybody reads them. Nobody at all hears of flows
-    /// without monitors.
-    #[inline]
-    pub(super) fn note_new_data(
-        &mut self,
-        slot: u8,
-        side: Side,
-        set: u16,
-        segment: impl FnOnce() -> BurstSegment,
-    ) {
-        let set = self.monitors.set(set);
+        let set = self.monitors.set(self.table.hot(number).set);
         let is_kept = set.keeps_bytes(side);
+        // Nobody at all hears of flows without monitors.
         if is_kept || set.mask != 0 {
             self.grow(slot, side);
         }
         if is_kept {
-            self.burst.push_segment(slot, side as usize, segment());
+            let segment = BurstSegment {
+                offset: piece.start,
+                packet: piece.packet,
+                next: u16::MAX,
+                at: piece.at,
+                len,
+            };
+            self.burst.push_segment(slot, side as usize, segment);
         }
     }
 

@@ -109,9 +109,10 @@ impl Shard {
         let limit = self.window_limit(number, place, other, scale);
         let side = self.edited_side(place, other);
         let stream = &side.stream;
-        let field = match stream.rewrite().is_identity() {
-            true => window,
-            false => translate_window(stream, span.ack, window, scale),
+        let field = if stream.rewrite().is_identity() {
+            window
+        } else {
+            translate_window(stream, span.ack, window, scale)
         };
         let ack = stream.rewrite().invert(stream.edited_position(span.ack));
         let announced = Announced { ack, field, scale };

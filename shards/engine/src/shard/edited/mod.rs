@@ -543,10 +543,7 @@ impl Shard {
             len = usize::try_from(with_fin - 1).unwrap_or(0);
         }
         // Nothing of it was edited.
-        let is_plain = match rewrite.parts(span.start, span.end).next() {
-            Some(Part::Original(from, to)) => (from, to) == (span.start, span.end),
-            _ => span.start == span.end,
-        };
+        let is_plain = rewrite.is_plain(span.start, span.end);
         // The data of a SYN has no place any more once the stream has moved.
         let stray = span.is(TcpFlags::SYN) && rewrite.translate(0) != 0;
         if span.is(TcpFlags::RST) || span.len == 0 && is_plain || stray && span.len == 0 {
@@ -575,27 +572,9 @@ impl Shard {
             // As long as before: whatever is around it stays right.
             return write_seq(run, i, seq, urgent) && overwrite(run, i, parts);
         }
-        if !frames::is_resizable(run.packet(i), run.changes.bytes(run.bytes, i)) {
-            return false;
-        }
         let len = if stray { 0 } else { len };
-        let head = run.packet(i).payload_at as usize;
-        let made = run.changes.compose(
-            (run.packets, run.bytes),
-            i,
-            head + len,
-            |packet, from, into| {
-                frames::resize(packet, from, into, |body| {
-                    fill(
-                        body,
-                        &from[head..],
-                        rewrite.parts(span.start, span.end),
-                        span.start,
-                    );
-                })
-            },
-        );
-        made && write_seq(run, i, seq, urgent)
+        onward::recompose(run, i, (parts, span.start), (len, 0), len)
+            && write_seq(run, i, seq, urgent)
     }
 
     /// What may be edited of a segment in edited numbers.

@@ -7,7 +7,7 @@ use super::{write_header, write_seq};
 use crate::event::{Hook, Side};
 use crate::shard::{Run, Shard};
 use crate::tcp::Seq;
-use crate::tcp::rewrite::{Part, Parts, RewrittenStream};
+use crate::tcp::rewrite::{Parts, RewrittenStream};
 use crate::wire::{Sums, TcpFlags, Transport};
 
 impl EditedSide {
@@ -178,10 +178,7 @@ impl Shard {
         let stray = flags.contains(TcpFlags::SYN) && rewrite.translate(0) != 0;
         let (decided, fresh_from) = (editing.sent.min(editing.end), editing.fresh_from);
         let old = start..decided.max(start);
-        let is_plain = match rewrite.parts(old.start, old.end).next() {
-            Some(Part::Original(from, to)) => (from, to) == (old.start, old.end),
-            _ => old.is_empty(),
-        };
+        let is_plain = rewrite.is_plain(old.start, old.end);
         let payload = packet.payload_len as usize;
         let is_fin = flags.contains(TcpFlags::FIN);
         if payload == 0 && !is_fin && !flags.contains(TcpFlags::SYN) && !old.is_empty() {
@@ -221,7 +218,7 @@ impl Shard {
 
 /// Gives packet `i` a payload of `len` bytes: first `mapped` ones of `parts`, whose original ones are its payload, from position
 /// `start` on, then what its payload has from number `fresh_from` on. False where that could not be done.
-fn recompose(
+pub(super) fn recompose(
     run: &mut Run<'_>,
     i: usize,
     (parts, start): (Parts<'_>, i64),

@@ -4,14 +4,13 @@ use std::boxed::Box;
 use std::vec;
 use std::vec::Vec;
 
-use super::edits::{Act, ISNS, Middle, open, reseal_ip, tcp4};
+use super::edits::{Act, ISNS, Middle, open, tcp4};
 use super::fixture::{CLIENT, SERVER};
 use crate::actor::{EditError, FlowContext, Segment};
 use crate::event::{Hook, Side, Verdict};
 use crate::limits;
 use crate::shard::ShardConfig;
 use crate::wire::TcpFlags;
-use crate::wire::testing::{ipv4, join, seal};
 
 const ACK: TcpFlags = TcpFlags::ACK;
 const FIN: TcpFlags = TcpFlags::FIN;
@@ -172,14 +171,8 @@ fn sacks(ack: u32, blocks: &[(u32, u32)]) -> Vec<u8> {
         options.extend((ISNS[0] + left).to_be_bytes());
         options.extend((ISNS[0] + right).to_be_bytes());
     }
-    let mut segment = join(&[&frame[34..54], &options]);
-    segment[12] = (5 + options.len() as u8 / 4) << 4;
-    let addresses = frame[26..34].to_vec();
-    seal(&mut segment, 16, &addresses, 6);
-    let mut packet = ipv4(6, &segment);
-    packet[12..20].copy_from_slice(&addresses);
-    reseal_ip(&mut packet);
-    join(&[&frame[..14], &packet])
+    let window = u16::from_be_bytes([frame[48], frame[49]]);
+    super::windows::with(&frame, &options, window)
 }
 
 #[test]

@@ -95,10 +95,15 @@ fn udp() -> (Vec<u8>, LinkType) {
 
 /// Passes where the half word at `at` is `value`.
 fn half_is(at: u32, value: u16) -> Filter {
+    is(0x28, at, value.into())
+}
+
+/// Passes where the instruction `load` brings `value` from `at`.
+pub(super) fn is(load: u16, at: u32, value: u32) -> Filter {
     let instruction = |code, jt, jf, k| Instruction { code, jt, jf, k };
     Filter::new(vec![
-        instruction(0x28, 0, 0, at),
-        instruction(0x15, 0, 1, value.into()),
+        instruction(load, 0, 0, at),
+        instruction(0x15, 0, 1, value),
         instruction(0x06, 0, 0, 1),
         instruction(0x06, 0, 0, 0),
     ])

@@ -20,7 +20,7 @@ use crate::actor::{
     ActorId, EditError, FlowContext, Host, InjectError, PacketView, Part, RawPacket, ShardContext,
     TimerId, Toward,
 };
-use crate::event::{Event, EventSet, Filter, Hook, Instruction, Side, Verdict};
+use crate::event::{Event, EventSet, Filter, Hook, Side, Verdict};
 use crate::shard::{Profile, Route, Shard, ShardConfig};
 use crate::wire::testing::{OneFrame, ethernet, ipv4, ipv4_with, join, udp};
 use crate::wire::{Checksums, Ingress, PacketFilter, Parsed, TcpFlags, WireConfig};
@@ -261,14 +261,7 @@ fn ttl_is(ttl: u8) -> Filter {
 }
 
 fn byte_is(at: u32, value: u8) -> Filter {
-    let instruction = |code, jt, jf, k| Instruction { code, jt, jf, k };
-    Filter::new(vec![
-        instruction(0x30, 0, 0, at),
-        instruction(0x15, 0, 1, value.into()),
-        instruction(0x06, 0, 0, 1),
-        instruction(0x06, 0, 0, 0),
-    ])
-    .unwrap()
+    super::raw::is(0x30, at, value.into())
 }
 
 #[test]

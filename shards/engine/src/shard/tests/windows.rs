@@ -24,7 +24,7 @@ fn idle() -> Act {
 }
 
 /// The same segment with options, a multiple of four bytes, and another window.
-fn with(frame: &[u8], options: &[u8], window: u16) -> Vec<u8> {
+pub(super) fn with(frame: &[u8], options: &[u8], window: u16) -> Vec<u8> {
     let mut segment = join(&[&frame[34..54], options, &frame[54..]]);
     segment[12] += u8::try_from(options.len() / 4).unwrap() << 4;
     segment[14..16].copy_from_slice(&window.to_be_bytes());

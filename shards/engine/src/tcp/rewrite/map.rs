@@ -237,6 +237,14 @@ impl Rewrite {
         }
     }
 
+    /// Whether the original positions from `from` up to `to` stand in the edited stream as they are, with nothing between them.
+    pub fn is_plain(&self, from: i64, to: i64) -> bool {
+        match self.parts(from, to).next() {
+            Some(Part::Original(first, end)) => (first, end) == (from, to),
+            _ => from == to,
+        }
+    }
+
     /// The original position that stands at the edited one, and how many original ones follow before the next edit; `None` where
     /// inserted bytes stand there.
     pub fn original_at(&self, edited: i64) -> Option<(i64, i64)> {
