@@ -22,7 +22,7 @@ pub(super) struct Version {
     /// Its headers.
     pub(super) packet: Packet,
     /// Where its buffer lies in the arena; `None` where the bytes are those that came.
-    place: Option<Place>,
+    pub(super) place: Option<Place>,
 }
 
 /// A run of bytes in the arena.
@@ -33,7 +33,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    fn of(self, arena: &[u8]) -> &[u8] {
+    pub(super) fn of(self, arena: &[u8]) -> &[u8] {
         &arena[self.start as usize..][..self.len as usize]
     }
 }
@@ -326,16 +326,22 @@ impl Changes {
         }
     }
 
+    /// How many versions of packets were made in this burst.
+    #[inline]
+    pub(super) fn versions(&self) -> usize {
+        self.notes.versions.len()
+    }
+
     /// Packet `i` as it is now.
     #[inline]
     pub(super) fn packet<'a>(&'a self, packets: &'a [Packet], i: usize) -> &'a Packet {
         self.notes.packet(packets, i)
     }
 
-    /// Headers of packet `i` as they are now, where they are not those that came.
+    /// Packet `i` as it is now, where that is not what came.
     #[inline]
-    pub(super) fn headers(&self, i: usize) -> Option<&Packet> {
-        Some(&self.notes.version(i)?.packet)
+    pub(super) fn version(&self, i: usize) -> Option<&Version> {
+        self.notes.version(i)
     }
 
     /// The buffer of packet `i` as it is now.

@@ -8,7 +8,7 @@ use mosaic_port::Timestamp;
 use super::burst::{Active, END};
 use super::changes::{AtHand, Desk};
 use super::edited::Editing;
-use super::sets::Set;
+use super::sets::{Set, Wanted};
 use super::timers::{TimerError, TimerId};
 use super::track::{self, Tracks};
 use super::{Run, Shard};
@@ -194,6 +194,9 @@ impl PacketError {
     }
 }
 
+/// The packet at a hook: its index, who sent it, and the hook.
+pub(super) type Hand = (u8, Side, Hook);
+
 /// One flow, lent to a callback.
 pub struct FlowContext<'a> {
     pub(super) shard: &'a mut Shard,
@@ -204,10 +207,9 @@ pub struct FlowContext<'a> {
     /// Number of the flow.
     pub(super) flow: u32,
     pub(super) monitor: u8,
-    /// The packet at a hook: its index, who sent it, and the hook.
-    pub(super) hand: Option<(u8, Side, Hook)>,
-    /// What may be edited of its stream.
-    pub(super) editing: Option<&'a Editing>,
+    pub(super) hand: Option<Hand>,
+    /// What may be edited of its stream, at the hook that it is meant for.
+    pub(super) editing: &'a Option<Editing>,
 }
 
 impl fmt::Debug for FlowContext<'_> {
@@ -223,7 +225,6 @@ impl fmt::Debug for FlowContext<'_> {
 impl Shard {
     /// Lends a flow to a callback of `monitor` at `hook`, and the host to be called with it. Afterwards,
     /// [`give_back`](Self::give_back).
-    #[inline]
     pub(super) fn context<'a>(
         &'a mut self,
         run: &'a mut Run<'_>,
@@ -232,6 +233,19 @@ impl Shard {
         hook: Hook,
     ) -> (&'a mut dyn Host, FlowContext<'a>) {
         let hand = run.at_hand.filter(|_| hook != Hook::End);
+        let hand = hand.map(|(i, sender)| (i, sender, hook));
+        self.lend(run, flow, monitor, hand)
+    }
+
+    /// The same, with this packet at hand.
+    #[inline]
+    pub(super) fn lend<'a>(
+        &'a mut self,
+        run: &'a mut Run<'_>,
+        flow: u32,
+        monitor: u8,
+        hand: Option<Hand>,
+    ) -> (&'a mut dyn Host, FlowContext<'a>) {
         let context = FlowContext {
             shard: self,
             desk: run.changes.desk(),
@@ -239,8 +253,8 @@ impl Shard {
             bytes: run.bytes,
             flow,
             monitor,
-            hand: hand.map(|(i, sender)| (u8::try_from(i).unwrap_or(0), sender, hook)),
-            editing: run.editing.as_ref().filter(|editing| editing.hook == hook),
+            hand,
+            editing: &run.editing,
         };
         (&mut *run.host, context)
     }
@@ -279,6 +293,12 @@ impl FlowContext<'_> {
     #[inline]
     fn set(&self) -> &Set {
         self.shard.monitors.set(self.hot().set)
+    }
+
+    /// What may be edited of the stream of the packet at hand, here.
+    pub(super) fn editing(&self) -> Option<&Editing> {
+        let (.., hook) = self.hand?;
+        self.editing.as_ref().filter(|editing| editing.hook == hook)
     }
 
     /// The packet at a hook, as it is now but for what this callback has changed.
@@ -481,7 +501,8 @@ impl FlowContext<'_> {
 
     /// What is known of the packets of tracked flows, if this is one.
     pub(super) fn tracks_of_flow(&self) -> Option<&Tracks> {
-        self.set().tracked.then_some(&self.shard.tracks)
+        let wanted = self.set().wanted;
+        wanted.contains(Wanted::FACTS).then_some(&self.shard.tracks)
     }
 
     /// The round trip to a side that the handshake showed.

@@ -36,6 +36,7 @@ impl Shard {
         let (slot, last) = (hot.active.slot(), hot.last);
         slot.unwrap_or_else(|| match run.at_hand {
             Some((i, sender)) => {
+                let i = usize::from(i);
                 let slot = self.activate(number, run.packet(i).timestamp);
                 self.burst.note_packet(slot, i, sender);
                 slot

@@ -587,7 +587,7 @@ impl Shard {
             return;
         };
         self.activate(number, run.packets[i].timestamp);
-        run.at_hand = Some((i, side));
+        run.hold(i, side);
         let (_, mut context) = self.context(run, number, 0, Hook::Receive);
         // Without room, the next packet is answered.
         let _ = context.reply(answered);

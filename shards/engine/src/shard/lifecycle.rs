@@ -3,7 +3,7 @@
 use super::commands::Commands;
 use super::context::ClientBy;
 use super::monitors::members;
-use super::sets::{EMPTY, Full};
+use super::sets::{EMPTY, Full, Wanted};
 use super::unwatched::UNWATCHED_CLASS;
 use super::{Run, Shard};
 use crate::actor::ActorId;
@@ -173,7 +173,7 @@ impl Shard {
 
     /// Begins what is kept of a flow where its monitors, those in `mask`, asked for it.
     fn begin_asked(&mut self, number: u32, set: u16, mask: u16) {
-        if self.monitors.set(set).tracked {
+        if self.monitors.set(set).wanted.contains(Wanted::FACTS) {
             self.tracks.begin(number);
         }
         if self.monitors.injects & mask != 0 {

@@ -63,6 +63,7 @@ pub use changes::{Injected, Route};
 pub use figures::ShardCounters;
 use learn::CONTROL;
 use segment::Segment;
+use sets::Wanted;
 
 /// How a shard tracks flows.
 #[derive(Clone, Debug)]
@@ -252,7 +253,7 @@ struct Run<'b> {
     /// Those of them that the receiver does not see.
     unseen: u64,
     /// The packet that is on its way through its hooks, and who sent it.
-    at_hand: Option<(usize, Side)>,
+    at_hand: Option<(u8, Side)>,
     /// What may be edited of that packet's stream.
     editing: Option<edited::Editing>,
     changes: Box<Changes>,
@@ -275,10 +276,17 @@ impl Run<'_> {
         }
     }
 
+    /// Packet `i` is at hand from now on, which `side` sent.
+    #[inline]
+    fn hold(&mut self, i: usize, side: Side) {
+        // A burst has at most 64 packets.
+        self.at_hand = Some((u8::try_from(i).unwrap_or(0), side));
+    }
+
     /// Takes in what a callback has made.
     #[inline]
     fn adopt(&mut self) {
-        self.changes.adopt(self.at_hand.map(|(i, _)| i));
+        self.changes.adopt(self.at_hand.map(|(i, _)| i.into()));
     }
 
     /// Who sent the packet that `hook` shows.
@@ -663,15 +671,14 @@ impl Shard {
     /// A packet of a flow that is not TCP.
     fn handle_datagram(&mut self, run: &mut Run<'_>, i: usize, number: u32, side: Side) {
         self.table.hot_mut(number).half_mut(side).next += u64::from(run.packets[i].payload_len);
-        let set = self.monitors.set(self.table.hot(number).set);
-        let hooked = set.hooked;
-        if set.tracked {
+        let wanted = self.wanted(number);
+        if wanted.contains(Wanted::FACTS) {
             self.track(number, side, &run.packets[i], run.bytes[i]);
         }
         if !self.ways.are_unused() {
             self.note_way(run, i, number);
         }
-        if hooked || self.burst.has_pending() {
+        if !wanted.is_empty() || self.burst.has_pending() {
             self.take_in_hand(run, (i, side), number);
             self.hook(run, number, Hook::Send);
             if run.unseen >> i & 1 == 0 {

@@ -181,7 +181,8 @@ impl Shard {
             if !wanted || dropped && monitor.ask.unless_dropped {
                 continue;
             }
-            let changed = shown.index.and_then(|i| made.headers(i)).copied();
+            let version = shown.index.and_then(|i| made.version(i));
+            let changed = version.map(|version| version.packet);
             let id = self.monitors.id(slot);
             let (packet, hand) = shown.lend(made, changed.as_ref(), id, true);
             if !passes(&monitor.scope, &packet, &mut self.counters) {
@@ -245,7 +246,7 @@ impl Shard {
                 encapsulation: &run.encapsulations[usize::from(packet.encapsulation)],
                 why: None,
             };
-            let changed = run.changes.headers(i).copied();
+            let changed = run.changes.version(i).map(|version| version.packet);
             let id = self.monitors.id(slot);
             let (packet, hand) = shown.lend(&mut run.changes, changed.as_ref(), id, false);
             if !passes(scope, &packet, &mut self.counters) {

@@ -4,7 +4,7 @@ use super::learn::{
     CONTROL, ORDINARY, count_bits, highest, is_beyond_window, judge, learn, learn_acknowledgment,
     note_kinds, options_of, pick_up,
 };
-use super::sets::Change;
+use super::sets::{Change, Wanted};
 use super::streams::Piece;
 use super::timestamps::{is_old, lone_timestamps};
 use super::track::time_handshake;
@@ -112,24 +112,29 @@ impl Shard {
         {
             return false;
         }
-        let set = self.monitors.set(self.table.hot(number).set);
-        let (hooked, tracked) = (set.hooked, set.tracked);
-        if hooked {
-            if tracked {
+        let mut wanted = self.wanted(number);
+        let is_shown = !wanted.is_empty();
+        if is_shown {
+            if wanted.contains(Wanted::FACTS) {
                 self.track(number, side, packet, run.bytes[i]);
             }
-            let mark = run.changes.mark(i);
             self.take_in_hand(run, (i, side), number);
             // Nothing waits for a hook: what ordinary segments raise, they raise at the end of the burst.
-            self.hook_packet(run, number, Hook::Send);
-            if run.changes.mark(i) != mark || run.unseen >> i & 1 != 0 {
-                self.receive_changed(run, i, number, (side, segment));
-                return true;
+            if wanted.contains(Wanted::AT_SEND) {
+                let versions = run.changes.versions();
+                self.show_packet(run, number, Hook::Send);
+                if run.changes.versions() != versions || run.unseen >> i & 1 != 0 {
+                    self.receive_changed(run, i, number, (side, segment));
+                    return true;
+                }
+                wanted = self.wanted(number);
             }
         }
         self.take_ordinary(i, (number, packet.timestamp), (side, segment));
-        if hooked {
-            self.hook_packet(run, number, Hook::Receive);
+        if is_shown {
+            if wanted.contains(Wanted::AT_RECEIVE) {
+                self.show_packet(run, number, Hook::Receive);
+            }
             run.at_hand = None;
         }
         true
@@ -226,7 +231,7 @@ impl Shard {
         let profile = self.config.profile;
         let judged = judge(profile, hot, cold, side, (segment, &options));
         let refused = judged != Judged::Acceptable && segment.is_refusable(profile);
-        if self.monitors.set(hot.set).tracked {
+        if self.monitors.set(hot.set).wanted.contains(Wanted::FACTS) {
             self.note_round_trip(number, side, round_trip);
             self.track(number, side, packet, run.changes.bytes(run.bytes, i));
         }
@@ -236,7 +241,7 @@ impl Shard {
 
         self.burst
             .note_packet(slot, i, run.changes.notes.came_from(side));
-        run.at_hand = Some((i, side));
+        run.hold(i, side);
         self.count_control(run, (number, slot), side, segment);
         if !refused {
             self.update_sender((number, slot), side, segment);

@@ -13,6 +13,30 @@ use crate::event::user::Node;
 use crate::event::{EVENTS, Event, EventSet, Hook, Side};
 use crate::limits::{self, MONITORS};
 
+bitflags::bitflags! {
+    /// What is asked for of every packet.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub(crate) struct Wanted: u8 {
+        /// It is to be shown at `Send`, or something is built on it there.
+        const AT_SEND = 1;
+        /// The same at `Receive`.
+        const AT_RECEIVE = 2;
+        /// Its facts are noted, and round trips.
+        const FACTS = 4;
+    }
+}
+
+impl Wanted {
+    /// Packets at `hook`.
+    pub(crate) const fn at(hook: Hook) -> Self {
+        match hook {
+            Hook::Send => Self::AT_SEND,
+            Hook::Receive => Self::AT_RECEIVE,
+            Hook::End => Self::empty(),
+        }
+    }
+}
+
 /// What makes a set: its members and what each asks for.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Content {
@@ -143,10 +167,8 @@ pub(crate) struct Set {
     pub(crate) events: [EventSet; 3],
     /// Who of them asks for packets, by hook; a bit each.
     pub(crate) packets: [u16; 2],
-    /// Whether any of them asks for facts of packets and round trips.
-    pub(crate) tracked: bool,
-    /// Whether packets are asked for at any hook, or `tracked`.
-    pub(crate) hooked: bool,
+    /// What any of them asks for of every packet.
+    pub(crate) wanted: Wanted,
     /// Whether any of them asks for user-defined events.
     pub(crate) built: bool,
     /// Whether user-defined events look at new bytes of a side.
@@ -554,8 +576,11 @@ impl Sets {
         }
         let packets = EventSet::PACKET_IN.bits().trailing_zeros() as usize;
         set.packets = [0, 1].map(|hook: usize| rest.listeners[hook][packets]);
-        set.tracked = *mask & self.track != 0;
-        set.hooked = set.tracked || (set.events[0] | set.events[1]).contains(EventSet::PACKET_IN);
+        let at = |hook: Hook| set.events[hook as usize].contains(EventSet::PACKET_IN);
+        let (at_send, at_receive) = (at(Hook::Send), at(Hook::Receive));
+        set.wanted.set(Wanted::AT_SEND, at_send);
+        set.wanted.set(Wanted::AT_RECEIVE, at_receive);
+        set.wanted.set(Wanted::FACTS, *mask & self.track != 0);
         self.sets[id] = set;
     }
 }

@@ -40,12 +40,12 @@ impl FlowContext<'_> {
     /// So an actor that reads the stream here reads on from this byte: segments of edited flows come in order. At
     /// [`Hook::Receive`] bytes that were sent before are shown as [`Hook::Send`] left them, and leave as they were sent.
     pub fn fresh_from(&self) -> Option<usize> {
-        self.editing.map(|editing| editing.fresh_from)
+        self.editing().map(|editing| editing.fresh_from)
     }
 
     /// Where that byte stands in the stream as its receiver gets it, counted from the first byte behind the SYN.
     pub fn fresh_offset(&self) -> Option<u64> {
-        let offset = self.editing?.offset;
+        let offset = self.editing()?.offset;
         Some(u64::try_from(offset).unwrap_or(0))
     }
 
@@ -87,7 +87,7 @@ impl FlowContext<'_> {
         bytes: &[u8],
     ) -> Result<(), EditError> {
         let (index, ..) = self.hand.ok_or(EditError::NoPacket)?;
-        let editing = self.editing.ok_or(EditError::NotEdited)?;
+        let editing = self.editing().ok_or(EditError::NotEdited)?;
         let packet = *self.packet().ok_or(EditError::NoPacket)?.packet;
         let payload = packet.payload_captured as usize;
         if at < editing.fresh_from || !editing.is_fresh {

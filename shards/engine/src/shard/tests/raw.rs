@@ -518,7 +518,7 @@ fn a_stopped_flow_is_no_orphan_and_is_shown_to_nobody() {
     let set = bench.shard.table.hot(number).set;
     let set = bench.shard.monitors.set(set);
     assert!(
-        set.mask == 0 && !set.hooked && !set.keeps_bytes(crate::event::Side::Client),
+        set.mask == 0 && set.wanted.is_empty() && !set.keeps_bytes(crate::event::Side::Client),
         "from then on it costs what a flow without monitors does"
     );
     assert_eq!(bench.shard.counters().orphans, 0);
