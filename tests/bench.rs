@@ -141,6 +141,44 @@ fn events_and_subscriptions_are_measured() {
     );
 }
 
+/// `mosaic bench port SOURCE` for moments.
+fn bench_port(source: &str, flows: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_mosaic"))
+        .args(["bench", "port", source, "--flows", flows])
+        .args(["--seconds", "0.02", "--repeat", "1", "--json"])
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn ports_are_measured_stage_by_stage() {
+    let mut sources = vec!["memory"];
+    if cfg!(feature = "dpdk") {
+        sources.extend(["pcap", "ring", "net_null0,size=64"]);
+    }
+    for source in sources {
+        let output = bench_port(source, "10");
+        assert!(output.status.success(), "{output:?}");
+        let figures: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let stages = figures["mpps"].as_array().unwrap();
+        let names: Vec<_> = stages.iter().map(|stage| &stage[0]).collect();
+        assert_eq!(names, ["receive", "parse", "track"]);
+        for stage in stages {
+            assert!(stage[1]["min"].as_f64().unwrap() > 0.0, "{figures}");
+        }
+    }
+}
+
+#[test]
+#[cfg(feature = "dpdk")]
+fn more_frames_than_a_ring_has_room_for_are_refused() {
+    let output = bench_port("ring", "2000");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    let reason = "a ring has no room for more than 1023 frames";
+    assert!(complaint.contains(reason), "{complaint}");
+}
+
 #[test]
 fn people_get_a_table_and_errors_name_the_file() {
     let output = bench(&[

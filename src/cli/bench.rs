@@ -10,6 +10,7 @@
 //! reported, the memory of the flow table is put in place before the first packet; in the warm-up it is not, so that what
 //! the process gains there is what its flows take.
 
+#[cfg_attr(not(feature = "dpdk"), path = "bench/no_device.rs")]
 mod device;
 mod events;
 mod load;
@@ -106,6 +107,9 @@ pub(crate) enum BenchError {
     #[cfg(feature = "dpdk")]
     #[error("the device has no queue left")]
     NoQueue,
+    #[cfg(feature = "dpdk")]
+    #[error("a ring has no room for more than {0} frames")]
+    RingFull(u64),
     #[cfg(not(feature = "dpdk"))]
     #[error(
         "{0}: this mosaic was built without DPDK, which devices need: build with `--features dpdk`"

@@ -72,9 +72,15 @@ impl LocalShard {
 
     /// Processes the frames of one burst, whoever owns their flows, and gives them back.
     pub fn run_burst<B: Batch>(&mut self, batch: &mut B) {
+        self.watch_burst(batch);
+        batch.clear();
+    }
+
+    /// The same, but leaves the frames in `batch`, to be sent on by the caller. What actors want dropped or changed is not
+    /// carried out.
+    pub fn watch_burst<B: Batch>(&mut self, batch: &B) {
         self.parse(batch);
         self.handle_parsed(batch);
-        batch.clear();
     }
 
     /// Lets time pass without packets: flows whose timeout is over are removed.

@@ -1,41 +1,71 @@
 //! Devices for `mosaic bench port`.
 
+use std::path::PathBuf;
+
+use mosaic_dpdk::{Device, DeviceConfig, DpdkPort, Eal, EalConfig, MbufBatch, Wire};
 use mosaic_port::Timestamp;
+use mosaic_port::capture::PcapWriter;
+use mosaic_port::{Extras, LinkType, Port, PortFactory, Way};
 
 use super::BenchError;
+use super::port::Handling;
 use super::port::PortArgs;
 use super::report::Spread;
 
-/// Measures the device that `source` names; `pcap` stands for one that repeats `frames` without end.
-#[cfg(feature = "dpdk")]
+/// Measures the device that `source` names. `pcap` stands for one that repeats `frames` without end, `ring` for two that they go
+/// round.
 pub(super) fn measure(
     args: &PortArgs,
     source: &str,
     frames: &[(Timestamp, [u8; 64])],
 ) -> Result<Vec<(&'static str, Spread)>, BenchError> {
-    use mosaic_dpdk::{Device, DeviceConfig, Eal, EalConfig, Wire};
-    use mosaic_port::capture::PcapWriter;
-    use mosaic_port::{LinkType, PortFactory};
-
-    let mut written = None;
-    let device = if source == "pcap" {
-        let path = std::env::temp_dir().join(format!("mosaic-bench-{}.pcap", std::process::id()));
-        let mut writer = PcapWriter::new(std::fs::File::create(&path)?, LinkType::ETHERNET)?;
-        for (time, frame) in frames {
-            writer.write(*time, frame)?;
-        }
-        writer.finish()?;
-        let device = format!("net_pcap0,rx_pcap={},infinite_rx=1", path.display());
-        written = Some(path);
-        device
+    let pcap = if source == "pcap" {
+        Some(write_capture(frames)?)
     } else {
-        source.to_owned()
+        None
     };
-    let config = EalConfig {
-        vdevs: vec![device.clone()],
+    let devices = match (source, &pcap) {
+        ("ring", _) => vec!["net_ring0".to_owned(), "net_ring1".to_owned()],
+        (_, Some(path)) => vec![format!(
+            "net_pcap0,rx_pcap={},infinite_rx=1",
+            path.display()
+        )],
+        _ => vec![source.to_owned()],
+    };
+    let port = open(&devices);
+    if let Some(path) = pcap {
+        // It was read when the device was opened.
+        std::fs::remove_file(path)?;
+    }
+    let mut port = port?;
+    let mut handling = Handling::of_source(|_: &mut DpdkPort| {});
+    if source == "ring" {
+        fill(&mut port, frames)?;
+        handling.end = |port, batch| {
+            port.tx_burst(batch, u64::MAX);
+        };
+    }
+    super::port::measure_all(args, port, &handling)
+}
+
+/// A capture of `frames`.
+fn write_capture(frames: &[(Timestamp, [u8; 64])]) -> Result<PathBuf, BenchError> {
+    let path = std::env::temp_dir().join(format!("mosaic-bench-{}.pcap", std::process::id()));
+    let mut writer = PcapWriter::new(std::fs::File::create(&path)?, LinkType::ETHERNET)?;
+    for (time, frame) in frames {
+        writer.write(*time, frame)?;
+    }
+    writer.finish()?;
+    Ok(path)
+}
+
+/// Opens a device, or two with a wire between them.
+fn open(devices: &[String]) -> Result<DpdkPort, BenchError> {
+    let eal = Eal::start(&EalConfig {
+        vdevs: devices.to_vec(),
         ..EalConfig::default()
-    };
-    let opened = Eal::start(&config).and_then(|eal| {
+    })?;
+    let mut opened = devices.iter().map(|device| {
         let name = device.split(',').next().unwrap_or_default();
         // A device that repeats frames keeps all of them.
         let config = DeviceConfig {
@@ -44,28 +74,31 @@ pub(super) fn measure(
         };
         Device::open(&eal, &config)
     });
-    if let Some(path) = written {
-        // It was read when the device was opened.
-        std::fs::remove_file(path)?;
-    }
+    let a = opened.next().ok_or(BenchError::NoQueue)??;
     let wire = Wire {
-        a: opened?,
-        b: None,
+        a,
+        b: opened.next().transpose()?,
     };
     let factory = mosaic_dpdk::factories(&[wire], 1)
         .into_iter()
         .flatten()
         .next();
-    let port = factory.ok_or(BenchError::NoQueue)?.open()?;
-    super::port::measure_all(args, port, |_| {})
+    Ok(factory.ok_or(BenchError::NoQueue)?.open()?)
 }
 
-/// Refuses: there is nothing to open it with.
-#[cfg(not(feature = "dpdk"))]
-pub(super) fn measure(
-    _: &PortArgs,
-    source: &str,
-    _: &[(Timestamp, [u8; 64])],
-) -> Result<Vec<(&'static str, Spread)>, BenchError> {
-    Err(BenchError::NoDpdk(source.to_owned()))
+/// Puts `frames` into the first of two rings.
+fn fill(port: &mut DpdkPort, frames: &[(Timestamp, [u8; 64])]) -> Result<(), BenchError> {
+    let mut extras = Extras::default();
+    let into_first = Way::Interface {
+        interface: 0,
+        back: true,
+    };
+    for (_, frame) in frames {
+        extras.push(into_first, frame);
+    }
+    let sent = port.tx_burst_with(&mut MbufBatch::default(), 0, &extras);
+    if sent.no_room > 0 {
+        return Err(BenchError::RingFull(sent.frames));
+    }
+    Ok(())
 }

@@ -1,9 +1,10 @@
 //! `mosaic bench port`: what one core gets out of a port, stage by stage.
 //!
 //! The traffic is the plainest there is: frames of 64 bytes, each a bare acknowledgment of one of so many open TCP
-//! connections, both ways in turn, over and over. From `memory` and from the device `pcap` (`net_pcap` with
-//! `infinite_rx`) come the same frames, so that what the device costs can be told from what tracking costs; other
-//! devices bring what they bring.
+//! connections, both ways in turn, over and over. From `memory`, from the device `pcap` (`net_pcap` with
+//! `infinite_rx`, which copies every frame) and from `ring` (two `net_ring`, which hand pointers over; each frame is sent on
+//! to the other after it was looked at) come the same frames, so that what the device costs can be told from what tracking
+//! costs; other devices bring what they bring.
 
 use std::time::{Duration, Instant};
 
@@ -25,14 +26,15 @@ const TURNS: u32 = 1024;
 /// Drive one shard with a port, stage by stage
 ///
 /// Prints millions of packets a second of one core: for the port alone (receive, give back), with parsing, and with
-/// tracking of flows and an actor. From memory and from pcap come the same frames of 64 bytes.
+/// tracking of flows and an actor. From memory, pcap and ring come the same frames of 64 bytes.
 #[derive(Debug, clap::Args)]
 pub(super) struct PortArgs {
-    /// memory, pcap (a device that repeats frames without end), or a device as DPDK names it: net_null0,size=64
+    /// memory, pcap (net_pcap that repeats frames without end), ring (frames that go round two of net_ring), or a device as
+    /// DPDK names it: net_null0,size=64
     #[arg(value_name = "SOURCE")]
     source: String,
 
-    /// TCP connections that the frames of memory and pcap belong to
+    /// TCP connections that the frames of memory, pcap and ring belong to (a ring has room for 500)
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=2000))]
     flows: u32,
 
@@ -90,7 +92,7 @@ pub(super) fn run(args: &PortArgs) -> Result<String, BenchError> {
         "memory" => {
             let capture = MemoryCapture::from_frames(LinkType::ETHERNET, frames);
             let port = MemoryPort::new(capture.into());
-            measure_all(args, port, MemoryPort::rewind)?
+            measure_all(args, port, &Handling::of_source(MemoryPort::rewind))?
         }
         source => super::device::measure(args, source, &frames)?,
     };
@@ -127,11 +129,29 @@ impl PortReport {
     }
 }
 
-/// Every stage in turn, as often as asked. `again` is called at the end of a port that has one.
+/// What a measurement does with its port.
+pub(super) struct Handling<P: Port> {
+    /// Called at the end of a port that has one.
+    pub(super) again: fn(&mut P),
+    /// Ends a burst.
+    pub(super) end: fn(&mut P, &mut P::Batch),
+}
+
+impl<P: Port> Handling<P> {
+    /// Of a port that frames come from: they are given back.
+    pub(super) fn of_source(again: fn(&mut P)) -> Self {
+        Self {
+            again,
+            end: |_, batch| batch.clear(),
+        }
+    }
+}
+
+/// Every stage in turn, as often as asked.
 pub(super) fn measure_all<P: Port>(
     args: &PortArgs,
     mut port: P,
-    mut again: impl FnMut(&mut P),
+    handling: &Handling<P>,
 ) -> Result<Vec<(&'static str, Spread)>, BenchError> {
     let length = Duration::from_secs_f64(args.seconds.clamp(0.01, 60.0));
     let wire = WireConfig {
@@ -149,15 +169,12 @@ pub(super) fn measure_all<P: Port>(
     let mut results = Stage::ALL.map(|_| Vec::new());
     for repeat in 0..=args.repeat {
         for (stage, results) in Stage::ALL.into_iter().zip(&mut results) {
-            let packets_and_time = measure(&mut port, &mut again, length, |batch| match stage {
-                Stage::Receive => batch.clear(),
-                Stage::Parse => {
-                    ingress.parse(batch, &mut parsed);
-                    batch.clear();
-                }
+            let packets_and_time = measure(&mut port, handling, length, |batch| match stage {
+                Stage::Receive => {}
+                Stage::Parse => ingress.parse(batch, &mut parsed),
                 Stage::Track => {
                     batch.stamp(clock::now());
-                    shard.run_burst(batch);
+                    shard.watch_burst(batch);
                 }
             })?;
             if repeat > 0 {
@@ -174,13 +191,13 @@ pub(super) fn measure_all<P: Port>(
         .collect())
 }
 
-/// Receives for some time; packets and time.
+/// Receives for some time, and has `look` look at each burst; packets and time.
 #[expect(clippy::disallowed_methods, reason = "it measures time")]
 fn measure<P: Port>(
     port: &mut P,
-    again: &mut impl FnMut(&mut P),
+    handling: &Handling<P>,
     length: Duration,
-    mut handle: impl FnMut(&mut P::Batch),
+    mut look: impl FnMut(&mut P::Batch),
 ) -> Result<(u64, Duration), PortError> {
     let mut batch = P::Batch::default();
     let (began, mut packets) = (Instant::now(), 0);
@@ -189,10 +206,11 @@ fn measure<P: Port>(
             match port.rx_burst(&mut batch)? {
                 Received::Frames => {
                     packets += batch.len() as u64;
-                    handle(&mut batch);
+                    look(&mut batch);
+                    (handling.end)(port, &mut batch);
                 }
                 Received::Idle => {}
-                Received::End => again(port),
+                Received::End => (handling.again)(port),
             }
         }
         let elapsed = began.elapsed();
