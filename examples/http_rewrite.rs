@@ -40,6 +40,17 @@ struct Args {
     /// Connections that are looked at
     #[arg(long, value_name = "EXPRESSION", default_value = "tcp port 80")]
     filter: String,
+    /// Where heads are changed: at `send`, so that monitors of the receiver see what it gets, or at `receive`, where they see
+    /// what was sent
+    #[arg(long, default_value = "send")]
+    hook: At,
+}
+
+/// A hook.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+enum At {
+    Send,
+    Receive,
 }
 
 /// What a header is to be.
@@ -94,6 +105,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     if wanted.iter().all(Vec::is_empty) {
         wanted[1].push(header("Server: mosaic")?);
     }
+    let hook = match args.hook {
+        At::Send => Hook::Send,
+        At::Receive => Hook::Receive,
+    };
     let (wanted, counts) = (Arc::new(wanted), Arc::new(Counts::default()));
     let (of_shards, prints) = (Arc::clone(&counts), args.source.config.is_none());
     let report = Runtime::builder()
@@ -102,6 +117,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             wanted: Arc::clone(&wanted),
             counts: Arc::clone(&of_shards),
             filter: args.filter.clone(),
+            hook,
             prints,
         })
         .attend("http_rewrite", |_| ())?;
@@ -136,6 +152,7 @@ struct Rewriter {
     wanted: Arc<[Vec<Header>; 2]>,
     counts: Arc<Counts>,
     filter: String,
+    hook: Hook,
     prints: bool,
 }
 
@@ -146,7 +163,7 @@ impl Actor for Rewriter {
         let filter = mosaic::filter::flows(&self.filter)?;
         shard
             .monitor_stream(Some(filter))
-            .packets(Hook::Send)
+            .packets(self.hook)
             .edits()
             .open()?;
         Ok(())

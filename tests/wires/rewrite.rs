@@ -11,7 +11,7 @@ use crate::mosaic::Mosaic;
 const SERVER: &str = "a name that is a good deal longer than the one that was there before";
 const AGENT: &str = "x";
 
-fn start<'a>(lab: &'a Lab, device: Device) -> Mosaic<'a> {
+fn start<'a>(lab: &'a Lab, device: Device, hook: &str) -> Mosaic<'a> {
     let (request, response) = (format!("User-Agent:{AGENT}"), format!("Server:{SERVER}"));
     Mosaic::example(
         lab,
@@ -26,6 +26,8 @@ fn start<'a>(lab: &'a Lab, device: Device) -> Mosaic<'a> {
             &response,
             "--response",
             "Last-Modified:",
+            "--hook",
+            hook,
         ],
     )
 }
@@ -42,10 +44,10 @@ fn table(summary: &str) -> [[u64; 3]; 2] {
 
 /// Asks many times in both versions of IP, on connections of their own and on some that are used again, and looks at every
 /// answer's body and head.
-fn every_head_is_changed(lab: &Lab, device: Device, requests: usize) {
+fn every_head_is_changed(lab: &Lab, device: Device, hook: &str, requests: usize) {
     let web = Web::start(lab);
     let crowd = Crowd::new(lab);
-    let rewriter = start(lab, device);
+    let rewriter = start(lab, device, hook);
     // As many of each file.
     let each = (requests / 4).next_multiple_of(16);
     let b6 = format!("[{B6}]");
@@ -81,35 +83,58 @@ fn every_head_is_changed(lab: &Lab, device: Device, requests: usize) {
 #[test]
 fn every_head_is_changed_veth() {
     let Some(lab) = Lab::new() else { return };
-    every_head_is_changed(&lab, Device::VethQueues, requests());
+    every_head_is_changed(&lab, Device::VethQueues, "send", requests());
 }
 
 #[test]
 fn every_head_is_changed_tap() {
     let Some(lab) = Lab::new() else { return };
-    every_head_is_changed(&lab, Device::Tap, requests() / 4);
+    every_head_is_changed(&lab, Device::Tap, "send", requests() / 4);
 }
 
 /// What is changed leaves with a checksum that is complete, beside others that a device finishes.
 #[test]
 fn every_head_is_changed_veth_to_tap() {
     let Some(lab) = Lab::new() else { return };
-    every_head_is_changed(&lab, Device::VethTap, requests() / 4);
+    every_head_is_changed(&lab, Device::VethTap, "send", requests() / 4);
 }
 
 /// The same over links that lose and reorder.
 #[test]
 fn every_head_is_changed_over_bad_links() {
     let Some(lab) = Lab::lossy() else { return };
-    every_head_is_changed(&lab, Device::VethQueues, requests());
+    every_head_is_changed(&lab, Device::VethQueues, "send", requests());
+}
+
+/// Changed at `Receive`, in numbers that only the receiver has.
+#[test]
+fn every_head_is_changed_at_receive() {
+    let Some(lab) = Lab::new() else { return };
+    every_head_is_changed(&lab, Device::VethQueues, "receive", requests());
+}
+
+#[test]
+fn every_head_is_changed_at_receive_over_bad_links() {
+    let Some(lab) = Lab::lossy() else { return };
+    every_head_is_changed(&lab, Device::VethQueues, "receive", requests());
 }
 
 /// A head that comes byte by byte is held back until it is complete, while its sender is told that it has arrived.
 #[test]
 fn heads_in_pieces() {
     let Some(lab) = Lab::new() else { return };
-    let _web = Web::start(&lab);
-    let rewriter = start(&lab, Device::Veth);
+    are_put_together(&lab, "send");
+}
+
+#[test]
+fn heads_in_pieces_at_receive() {
+    let Some(lab) = Lab::new() else { return };
+    are_put_together(&lab, "receive");
+}
+
+fn are_put_together(lab: &Lab, hook: &str) {
+    let _web = Web::start(lab);
+    let rewriter = start(lab, Device::Veth, hook);
     let request =
         "GET /small HTTP/1.1\r\nHost: b\r\nUser-Agent: a long one\r\nConnection: close\r\n\r\n";
     let pieces: Vec<String> = request
@@ -140,7 +165,7 @@ fn heads_in_pieces() {
 fn other_connections_pass() {
     let Some(lab) = Lab::lossy() else { return };
     let _web = Web::start(&lab);
-    let rewriter = start(&lab, Device::VethQueues);
+    let rewriter = start(&lab, Device::VethQueues, "send");
     let _server = iperf_server(&lab);
     iperf(&lab, "-n 3M -P 2");
     nothing_waits(&[&lab.a, &lab.b]);
