@@ -259,9 +259,22 @@ impl FlowContext<'_> {
 
     /// A number of what is sent to `to`, as that knows it, where its stream is edited.
     fn forwarded_number(&self, to: Side, seq: Seq) -> Seq {
-        match self.shard.specials.edited(self.flow) {
-            Some(place) => self.shard.edited.forwarded_number(place, to.other(), seq),
-            None => seq,
+        let Some(place) = self.shard.specials.edited(self.flow) else {
+            return seq;
+        };
+        let edited = &self.shard.edited;
+        let number = edited.forwarded_number(place, to.other(), seq);
+        let at_hand = self.at_hand().filter(|at_hand| at_hand.sender != to);
+        match (at_hand, self.editing()) {
+            (Some(at_hand), Some(editing)) => {
+                let packet = self
+                    .desk
+                    .draft()
+                    .map_or(at_hand.packet, |(packet, _)| packet);
+                let growth = edited.growth((place, to.other()), seq, packet, editing);
+                number.at_offset(growth.cast_unsigned())
+            }
+            _ => number,
         }
     }
 
@@ -333,7 +346,7 @@ impl FlowContext<'_> {
         let mut numbers = ArrayVec::<Seq, 8>::new();
         let mut add = |seq: Seq| {
             if !numbers.contains(&seq) {
-                // Seven at most.
+                // Eight at most.
                 let _ = numbers.try_push(seq);
             }
         };
@@ -359,6 +372,9 @@ impl FlowContext<'_> {
                 add(Seq(seq));
             }
             add(Seq(seq).plus(packet.payload_len + control));
+            if let Some((changed, _)) = self.desk.draft() {
+                add(Seq(seq).plus(changed.payload_len + control));
+            }
         }
         numbers
     }

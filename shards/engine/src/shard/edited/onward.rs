@@ -8,7 +8,7 @@ use crate::event::{Hook, Side};
 use crate::shard::{Run, Shard};
 use crate::tcp::Seq;
 use crate::tcp::rewrite::{Parts, RewrittenStream};
-use crate::wire::{Sums, TcpFlags, Transport};
+use crate::wire::{Packet, Sums, TcpFlags, Transport};
 
 impl EditedSide {
     /// First original position that is not decided at both hooks.
@@ -59,6 +59,23 @@ impl EditedFlows {
         } else {
             onward.seq_of_reset(seq)
         }
+    }
+
+    /// By how many bytes `packet` of `side` has grown at [`Hook::Receive`], where `seq` stands behind it; 0 before.
+    pub(in crate::shard) fn growth(
+        &self,
+        (place, side): (u32, Side),
+        seq: Seq,
+        packet: &Packet,
+        editing: &Editing,
+    ) -> i64 {
+        let onward = &self.list[place as usize].sides[side as usize].onward;
+        if editing.hook != Hook::Receive || onward.position(seq) < editing.end {
+            return 0;
+        }
+        let (flags, start) = head(onward, packet.transport);
+        let fin = i64::from(flags.contains(TcpFlags::FIN));
+        start + i64::from(packet.payload_len) + fin - editing.end
     }
 }
 

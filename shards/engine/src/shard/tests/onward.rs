@@ -274,6 +274,44 @@ fn injected_segments_have_the_numbers_of_their_receiver() {
     assert!(resets.iter().any(|(seq, _)| *seq == server + 4));
 }
 
+/// What a callback sends goes by what the same callback has made of the packet at hand.
+#[test]
+fn injected_segments_stand_behind_what_their_callback_has_changed() {
+    let word = |frame: &[u8], at: usize| u32::from_be_bytes(*frame[at..].first_chunk().unwrap());
+    for (at, to) in [
+        (Hook::Send, "<===>"),
+        (Hook::Receive, "<===>"),
+        (Hook::Receive, ""),
+    ] {
+        let act: Act = Box::new(move |flow, packet, hook| {
+            if hook == at && packet.payload() == b"e*f" {
+                flow.replace_payload(1, 1, to.as_bytes()).unwrap();
+                if hook == Hook::Receive {
+                    flow.inject(Side::Server, Segment::default()).unwrap();
+                }
+                flow.reset().unwrap();
+            }
+            Verdict::Forward
+        });
+        let mut middle = editing(vec![act]);
+        middle.pass(&tcp4(CLIENT, ACK, (1, 1), b"e*f")).unwrap();
+        let end = ISNS[0] + 3 + u32::try_from(to.len()).unwrap();
+        let frames = middle.injected();
+        let of = |is_reset: bool| {
+            let of_way = frames.iter().filter(|(back, _)| !back);
+            let of_kind =
+                of_way.filter(|(_, frame)| (frame[47] & TcpFlags::RST.bits() != 0) == is_reset);
+            of_kind
+                .map(|(_, frame)| word(frame, 38))
+                .collect::<Vec<_>>()
+        };
+        assert!(of(true).contains(&end), "{at:?} {to}: {frames:?}");
+        if at == Hook::Receive {
+            assert_eq!(of(false), [end], "{to}");
+        }
+    }
+}
+
 /// A side that does without its order: what is changed ahead of its turn is changed in that packet, and moves nothing.
 #[test]
 fn what_comes_ahead_is_not_remembered() {
