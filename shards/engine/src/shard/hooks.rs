@@ -1,4 +1,7 @@
 //! A packet at its hooks: who asked for it is shown it, and then what it raised.
+//!
+//! The way of a packet to the only one who asked for it has one call besides the actor's; what is done for each packet besides
+//! is inlined, since a call would take as long.
 
 use super::context::{Hand, PacketView};
 use super::monitors::only;
@@ -59,6 +62,7 @@ impl Shard {
         }
     }
 
+    /// Shows it to several, in the order of their chain.
     #[inline(never)]
     fn show_packet_along(&mut self, run: &mut Run<'_>, flow: u32, listeners: u16, hand: Hand) {
         for monitor in self.monitors.chain(listeners, Some(hand.1)) {
@@ -66,6 +70,7 @@ impl Shard {
         }
     }
 
+    /// Shows it to one, and takes the verdict.
     #[inline(always)]
     fn show_packet_to(&mut self, run: &mut Run<'_>, flow: u32, monitor: u8, hand: Hand) {
         // One that was called before may have closed it.
