@@ -356,12 +356,16 @@ impl Changes {
         Some(place.of(&self.arena))
     }
 
-    /// Where payload at `at` of packet `i` lies now: index of the buffer, and offset in it.
+    /// Packet `i` as it is now, and where its payload lies: index of the buffer, and offset in it.
     #[inline]
-    pub(super) fn locate(&self, i: usize, at: u32) -> (u8, u32) {
-        match self.notes.place(i) {
-            Some(place) => (ARENA, place.start + at),
-            None => (u8::try_from(i).unwrap_or(0), at),
+    pub(super) fn find<'a>(&'a self, packets: &'a [Packet], i: usize) -> (&'a Packet, (u8, u32)) {
+        let came_in = u8::try_from(i).unwrap_or(0);
+        match self.version(i) {
+            None => (&packets[i], (came_in, packets[i].payload_at)),
+            Some(Version { packet, place }) => {
+                let (buffer, start) = place.map_or((came_in, 0), |place| (ARENA, place.start));
+                (packet, (buffer, start + packet.payload_at))
+            }
         }
     }
 

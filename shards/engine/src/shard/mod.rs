@@ -611,14 +611,14 @@ impl Shard {
             None if !self.aliases.is_empty() => self.find_translated(run, i, hash),
             found => found,
         };
-        let number = match found {
-            Some(number) if !self.is_over_for(number, run.packet(i)) => number,
+        let packet = run.packet(i);
+        let (number, packet) = match found {
+            Some(number) if !self.is_over_for(number, packet) => (number, packet),
             _ => match self.begin(run, i, hash, found) {
-                Some(number) => number,
+                Some(number) => (number, run.packet(i)),
                 None => return,
             },
         };
-        let packet = run.packet(i);
         let (side, set, flags) = self.count(number, packet);
         if set == monitors::UNWATCHED {
             self.handle_unwatched(number, side, packet);

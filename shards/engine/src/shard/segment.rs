@@ -37,7 +37,7 @@ impl Segment {
     /// That of packet `i` as it is now.
     #[inline]
     pub(super) fn of(run: &Run<'_>, i: usize) -> Option<Self> {
-        let packet = run.packet(i);
+        let (packet, (buffer, at)) = run.changes.find(run.packets, i);
         let Transport::Tcp {
             seq,
             ack,
@@ -49,7 +49,6 @@ impl Segment {
             return None;
         };
         let (len, captured) = (packet.payload_len, packet.payload_captured);
-        let (buffer, at) = run.changes.locate(i, packet.payload_at);
         Some(Self {
             seq: Seq(seq),
             ack: Seq(ack),
