@@ -23,8 +23,8 @@
 //! | `window:BYTES` | as `read`, retains the last BYTES of each side, and looks into them once for each `NewData` |
 //!
 //! `--filter EXPRESSION` gives the actor's monitor a filter. Profile `record`, default bounds and timeouts, checksums ignored
-//! unless `--checksums verify`. `payload_bytes` is what the actor took. With several shards, frames are dealt out to the owners of their flows beforehand, as a network card does;
-//! processor time is summed over the shards.
+//! unless `--checksums verify`. `payload_bytes` is what the actor took. With several shards, frames are dealt
+//! out to the owners of their flows beforehand, as a network card does; processor time is summed over the shards.
 //!
 //! The memory of the flow table is put in place when the shard is made ([`prefault`] of its configuration), as for a shard
 //! that has run for a while. `mosaic replay` leaves that off, takes memory as flows come, and pays for it with their first
@@ -64,11 +64,12 @@
 //!
 //! | trace | ns/packet | floor | ratio | payload delivered |
 //! |---|---|---|---|---|
-//! | churn | 197 | 34 | 5.4 | 51,200,000 bytes, all |
-//! | mixed | 169 | 55 | 2.9 | 1,218,000,000 bytes, all |
-//! | bulk | 153 | 51 | 2.5 | 1,200,240,000 bytes, all |
+//! | churn | 204 | 37 | 5.9 | 51,200,000 bytes, all |
+//! | mixed | 170 | 49 | 3.6 | 1,218,000,000 bytes, all |
+//! | bulk | 107 | 46 | 2.4 | 1,200,240,000 bytes, all |
 //!
-//! In a quieter hour of the same machine, with a floor of 28, 43 and 44, the version before took 164, 139 and 107. Profile
+//! The machine was busy with other guests. In a quieter hour, with a floor of 28, 43 and 44, an earlier version, which takes
+//! 4 % more on bulk in alternating runs, took 164, 139 and 107. Profile
 //! `receiver` (`--profile receiver`), the one for live traffic, took 176 on churn where `record` took 171 (medians of three
 //! alternating runs).
 //!
@@ -83,43 +84,46 @@
 //! more would push each other out of the first level of cache.
 //!
 //! **Flows of no interest.** On churn with a filter that no flow passes (`--filter 'tcp port 9'`), a packet takes 51 % of what
-//! it takes with `--actor read`: 98 of 195 ns (medians of three alternating pairs).
+//! it takes with `--actor read`: 87 of 171 ns (medians of three alternating pairs).
 //!
-//! What follows up to *Events and subscriptions* was measured with earlier versions.
+//! **Shards.** Frames dealt out beforehand, no reader: two shards give 2.1 times the packets a second of one on mixed (median of
+//! five pairs, 1.8 to 2.2: more than twice is noise; 1.95 in a quieter hour with an earlier version, and 1.98 on churn;
+//! `mosaic bench replay FILE --shards 2`).
 //!
-//! **Shards.** Frames dealt out beforehand, no reader: two shards give 1.95 times the packets a second of one on mixed and
-//! 1.98 times on churn (medians of five and three pairs; `mosaic bench replay FILE --shards 2`).
-//!
-//! **Ports.** One core, frames of 64 bytes, millions of packets a second; `mosaic bench port memory`, `pcap` and
-//! `net_null0,size=64`. What memory and pcap bring is the same; net_null brings zeros, which are no packets.
+//! **Ports.** One core, frames of 64 bytes, millions of packets a second, medians of five alternating runs;
+//! `mosaic bench port SOURCE --flows 500`, with `memory`, `ring`, `pcap` and `net_null0,size=64`. What the first three bring is
+//! the same; net_null brings zeros, which are no packets. `ring` is two `net_ring` that frames go round: each is sent on as well.
 //!
 //! | source | receive | and parse | and track, actor `read` |
 //! |---|---|---|---|
-//! | memory | 934 | 64.3 | 25.8 |
-//! | net_pcap, `infinite_rx` | 49.7 | 28.2 | 15.7 |
-//! | net_null | 66.5 | 26.9 | 26.4 |
+//! | memory | 898 | 55.9 | 22.2 |
+//! | net_ring, twice | 255 | 44.2 | 20.7 |
+//! | net_pcap, `infinite_rx` | 50.1 | 25.6 | 15.0 |
+//! | net_null | 73.8 | 28.0 | 27.9 |
 //!
-//! Without what the device itself takes (20 ns for each packet, which net_pcap copies), tracking from net_pcap costs 44 ns, from
-//! memory 39. The port loop alone, against the same loop in C (`shards/dpdk/benches/compare 5 1`; medians of the rounds'
-//! ratios): net_null 66 to 67 Mpackets/s, 99 %; net_null forwarding 47 to 57, 85 %; net_pcap 48 to 47, 103 %; net_memif between
-//! two processes 19.6 to 19.8, 99 %.
+//! So tracking from a device that only hands pointers over, sending included, reaches 92 % of what memory gives. net_pcap copies
+//! each packet, which takes 20 ns; without them, tracking from it takes what it takes from memory (47 and 45 ns). The port loop
+//! alone, against the same loop in C (`shards/dpdk/benches/compare 5 1`; medians of the rounds' ratios): net_null 71 to 65
+//! Mpackets/s, 114 %; net_null forwarding 44 to 53, 84 %; net_pcap 47 to 46, 103 %; net_memif between two processes 18.8 to
+//! 18.9, 99 %.
 //!
 //! **In a wire.** veth devices through net_af_packet, flows tracked, two actors subscribed; `shards/dpdk/benches/wire 5 2`,
 //! medians and ratios to a forwarder in C over the same devices in the same round:
 //!
 //! | in the wire | iperf3, Gbit/s | ratio | ping, microseconds | ratio |
 //! |---|---|---|---|---|
-//! | forwarder in C | 2.33 | 1 | 21 | 1 |
-//! | mosaic, `idle = "spin"` | 2.16 | 0.95 | 22 | 1.11 |
-//! | mosaic, `idle = "adaptive"` | 2.18 | 0.89 | 205 | 9.4 |
-//! | Linux bridge | 4.81 | 1.99 | 12 | 0.62 |
+//! | forwarder in C | 1.99 | 1 | 40 | 1 |
+//! | mosaic, `idle = "spin"` | 2.00 | 0.97 | 42 | 1.09 |
+//! | mosaic, `idle = "adaptive"` | 2.07 | 1.04 | 217 | 6.2 |
+//! | Linux bridge | 3.98 | 2.02 | 20 | 0.62 |
 //!
-//! What limits all but the bridge is net_af_packet. At rest two adaptive shards take 4 % of a core together, and add
-//! 0.5 ms to the packet that ends a silence at the median, 1.1 ms at the 99th percentile (60 pings, half a second apart,
-//! release build; `MOSAIC_PINGS=60 MOSAIC_PING_SECONDS=0.5 MOSAIC_PROGRAM=target/release/mosaic cargo test --features dpdk --test wires idle -- --nocapture`).
-//! In ten minutes of mixed load (curl, iperf3 over TCP and UDP, ping; release build, two shards, two queues a port, on a machine
-//! whose two cores had compilers to run as well) 48.8 million frames came in and no packet buffer was lost: at most 983 and 384
-//! of the two ports' were in use, and none before and after. 56,170 frames (0.12 %) were dropped, all of them for overload
+//! What limits all but the bridge is net_af_packet. At rest two adaptive shards take 7 % of a core together in a busy hour (4 %
+//! in a quiet one), and add 0.6 ms to the packet that ends a silence at the median, 6 ms at the 99th percentile, where spinning
+//! shards have 1.7 ms (in a quiet hour 0.5 and 1.1 ms; 60 pings, half a second apart, release build;
+//! `MOSAIC_PINGS=60 MOSAIC_PING_SECONDS=0.5 MOSAIC_PROGRAM=target/release/mosaic cargo test --features dpdk --test wires idle -- --nocapture`).
+//! In ten minutes of mixed load (curl, iperf3 over TCP and UDP, ping; release build, two shards, two queues a port) 65.8 million
+//! frames came in and no packet buffer was lost: at most 924 and 493 of the two ports' were in use, and none before and after.
+//! 50,365 frames (0.08 %) were dropped, all of them for overload
 //! (`on_overload = "drop"`: the ring to the shard that owned their flow was full); none for lack of room to send, and none were
 //! missed by the devices
 //! (`MOSAIC_SOAK_SECONDS=600 MOSAIC_PROGRAM=target/release/mosaic cargo test --features dpdk --test wires soak -- --nocapture`).
@@ -130,18 +134,18 @@
 //!
 //! | what | ns |
 //! |---|---|
-//! | changing what is asked of a flow, the same for all: 30 million changes a second | 33 |
-//! | the same in 1,000 different ways | 51 |
-//! | a packet told to 1 actor, more than to none (of 62, with parsing) | 20 |
-//! | to 4 actors | 52 |
-//! | to 16 actors | 193 |
+//! | changing what is asked of a flow, the same for all: 27 million changes a second | 37 |
+//! | the same in 1,000 different ways | 61 |
+//! | a packet told to 1 actor, more than to none (of 61, with parsing) | 15 |
+//! | to 4 actors | 50 |
+//! | to 16 actors | 140 |
 //! | 1,000 user-defined events defined, none asked for | 0.1 |
 //! | 10 predicates asked, of 10 or of 1,000 defined | 32 and 32 each |
 //! | 1,000 predicates asked | 30 each |
 //! | one predicate that raises 1 of 1,000 events asked for | 4 for each event |
 //!
-//! Being told costs some 11 ns an actor, and the first one 9 more. (The version before took 36, 98 and 340 for 1, 4 and 16 actors
-//! in the same hour.) Where many predicates look at the same bytes, a group is eight times as
+//! Medians of five such runs: for one actor they lie between 13.4 and 17.8 ns, 14.6 in the middle. Each further one costs some
+//! 8 ns. Where many predicates look at the same bytes, a group is eight times as
 //! cheap. Subscriptions take no memory for each flow: 384 bytes resident a flow, whether nobody listens, all flows are
 //! asked the same, or each was changed in one of 1,000 ways.
 //!
