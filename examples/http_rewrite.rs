@@ -14,6 +14,8 @@
 //! segment, and put before the next one once it is. Bodies pass untouched. What is not HTTP/1, or has a head of more than
 //! 16 KiB, passes as it is, from there on.
 //!
+//! With `--hook receive` heads change only on the way out: monitors of the receiver see what was sent.
+//!
 //! In captures nothing can be changed: each head that would be is printed. Counts are printed at the end.
 #![expect(clippy::print_stdout, reason = "an example prints what it found")]
 
