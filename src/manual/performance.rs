@@ -68,8 +68,8 @@
 //! | mixed | 170 | 49 | 3.6 | 1,218,000,000 bytes, all |
 //! | bulk | 107 | 46 | 2.4 | 1,200,240,000 bytes, all |
 //!
-//! The machine was busy with other guests. In a quieter hour, with a floor of 28, 43 and 44, an earlier version, which takes
-//! 4 % more on bulk in alternating runs, took 164, 139 and 107. Profile
+//! The machine was busy with other guests. In a quieter hour, with a floor of 28, 43 and 44, an earlier version
+//! took 164, 139 and 107. Profile
 //! `receiver` (`--profile receiver`), the one for live traffic, took 176 on churn where `record` took 171 (medians of three
 //! alternating runs).
 //!
@@ -92,7 +92,8 @@
 //!
 //! **Ports.** One core, frames of 64 bytes, millions of packets a second, medians of five alternating runs;
 //! `mosaic bench port SOURCE --flows 500`, with `memory`, `ring`, `pcap` and `net_null0,size=64`. What the first three bring is
-//! the same; net_null brings zeros, which are no packets. `ring` is two `net_ring` that frames go round: each is sent on as well.
+//! the same; net_null (one run of five repeats) brings zeros, which are no packets.
+//! `ring` is two `net_ring` that frames go round: each is sent on as well.
 //!
 //! | source | receive | and parse | and track, actor `read` |
 //! |---|---|---|---|
@@ -142,10 +143,10 @@
 //! | 1,000 user-defined events defined, none asked for | 0.1 |
 //! | 10 predicates asked, of 10 or of 1,000 defined | 32 and 32 each |
 //! | 1,000 predicates asked | 30 each |
-//! | one predicate that raises 1 of 1,000 events asked for | 4 for each event |
+//! | one predicate that raises 1 of 1,000 events asked for | 3 for each event |
 //!
 //! Medians of five such runs: for one actor they lie between 13.4 and 17.8 ns, 14.6 in the middle. Each further one costs some
-//! 8 ns. Where many predicates look at the same bytes, a group is eight times as
+//! 8 ns. Where many predicates look at the same bytes, a group is nine times as
 //! cheap. Subscriptions take no memory for each flow: 384 bytes resident a flow, whether nobody listens, all flows are
 //! asked the same, or each was changed in one of 1,000 ways.
 //!

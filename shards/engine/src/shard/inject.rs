@@ -264,14 +264,10 @@ impl FlowContext<'_> {
         };
         let edited = &self.shard.edited;
         let number = edited.forwarded_number(place, to.other(), seq);
-        let at_hand = self.at_hand().filter(|at_hand| at_hand.sender != to);
-        match (at_hand, self.editing()) {
-            (Some(at_hand), Some(editing)) => {
-                let packet = self
-                    .desk
-                    .draft()
-                    .map_or(at_hand.packet, |(packet, _)| packet);
-                let growth = edited.growth((place, to.other()), seq, packet, editing);
+        let changed = self.packet().filter(|changed| changed.sender != to);
+        match (changed, self.editing()) {
+            (Some(changed), Some(editing)) => {
+                let growth = edited.growth((place, to.other()), seq, changed.packet, editing);
                 number.at_offset(growth.cast_unsigned())
             }
             _ => number,
