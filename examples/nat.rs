@@ -8,8 +8,8 @@
 //! mosaic stands in the wire between the network and its router. What a host of `--inside` sends to the outside leaves with one of
 //! `--address` and a port of `--ports`, and answers find back; the router must send these addresses to the wire. Connections
 //! that nobody inside has asked for are dropped, and so is what cannot be translated (other protocols from private addresses).
-//! ICMP errors come back to who sent what they quote.
-//! IPv6 passes untouched.
+//! ICMP errors come back to who sent what they quote. Datagrams in fragments get through where the configuration has
+//! `fragments = "hold"` in `[packets]`. IPv6 passes untouched.
 //!
 //! Each connection has a port to itself, over all servers: so many ports, so many connections, those that ended a short time ago
 //! (`closed_s` of the configuration) included. Ports are given out in turn, so that one rests as long as can be before it is used
@@ -215,7 +215,13 @@ impl Actor for Nat {
             self.tally.untranslatable += 1;
             return Verdict::Drop;
         }
-        *public = self.translate(flow, server);
+        match self.translate(flow, server) {
+            Ok(given) => *public = given,
+            Err(_) => {
+                self.tally.untranslatable += 1;
+                return Verdict::Drop;
+            }
+        }
         if public.is_none() {
             // The next packet asks again.
             self.tally.no_port += 1;
@@ -251,23 +257,36 @@ impl Nat {
         self.inside.iter().any(|network| network.contains(&addr))
     }
 
-    /// Gives the client an address and a port whose answers come to this shard; `None` where none is left.
-    fn translate(&mut self, flow: &mut FlowContext<'_>, server: Endpoint) -> Public {
+    /// Gives the client an address and a port whose answers come to this shard; `None` where none is left. Fails where another
+    /// one would not do either: the packet came in fragments that were not held.
+    fn translate(
+        &mut self,
+        flow: &mut FlowContext<'_>,
+        server: Endpoint,
+    ) -> Result<Public, TranslateError> {
         for _ in 0..self.free.len() {
-            let public = self.free.pop_front()?;
+            let Some(public) = self.free.pop_front() else {
+                break;
+            };
             let translation = Translation {
                 client: Some(public),
                 ..Translation::default()
             };
             // The cheap question comes first.
-            if flow.shard_of(public, server) == Some(self.shard)
-                && flow.translate(translation).is_ok()
-            {
-                return Some(public);
+            let translated = if flow.shard_of(public, server) == Some(self.shard) {
+                flow.translate(translation)
+            } else {
+                Err(TranslateError::Taken)
+            };
+            if translated.is_ok() {
+                return Ok(Some(public));
             }
             self.free.push_back(public);
+            if let Err(error @ TranslateError::Fragmented) = translated {
+                return Err(error);
+            }
         }
-        None
+        Ok(None)
     }
 
     fn tell(&mut self) {

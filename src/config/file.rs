@@ -11,7 +11,7 @@ use toml::Spanned;
 
 use super::plan::{Plan, check, ranges};
 use super::wires::{Dpdk, Port, Wire, live_plan};
-use super::words::{Checksums, Idle, KeyPart, OnPanic, Overlap, Pin, Profile, Timeout};
+use super::words::{Checksums, Fragments, Idle, KeyPart, OnPanic, Overlap, Pin, Profile, Timeout};
 use crate::filter;
 
 /// A configuration file that cannot be used.
@@ -77,6 +77,7 @@ struct Packets {
     checksums: Option<Checksums>,
     filter: Option<Spanned<String>>,
     key: Option<Vec<KeyPart>>,
+    fragments: Option<Fragments>,
     fragments_max: Option<Spanned<u64>>,
     fragment_timeout_s: Option<Spanned<u64>>,
 }
@@ -196,6 +197,7 @@ impl Plan {
 
     fn take_packets(&mut self, packets: &Packets, place: &Place<'_>) -> Result<(), ConfigError> {
         replace(&mut self.wire.checksums, packets.checksums);
+        replace(&mut self.wire.fragments, packets.fragments);
         if let Some(expression) = &packets.filter {
             let filter = filter::packets(expression.get_ref());
             let filter =

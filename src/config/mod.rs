@@ -19,6 +19,7 @@
 //! checksums = "verify"             # or "ignore"
 //! filter = "not port 22"           # pcap-filter; other packets are dropped before anything else
 //! key = ["vlan", "tunnel"]         # identifiers that join the flow key; none by default
+//! fragments = "pass"               # or "hold": on wires, until their datagram is complete
 //! fragments_max = 4096
 //! fragment_timeout_s = 30
 //!

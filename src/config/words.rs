@@ -35,6 +35,16 @@ words! {
 }
 
 words! {
+    /// What is done with the frames of IP fragments on their way through a wire.
+    Fragments => wire::FragmentPolicy {
+        /// They pass as they come, but for the one that completes a datagram.
+        Pass => wire::FragmentPolicy::Pass,
+        /// They wait until their datagram is complete, and leave with it.
+        Hold => wire::FragmentPolicy::Hold,
+    }
+}
+
+words! {
     /// Which segments may add bytes to a stream.
     Profile => engine::Profile {
         /// Whatever was captured at an offset from 0.

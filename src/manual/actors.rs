@@ -337,7 +337,8 @@
 //! bytes each, which on a long way is what bounds its speed; not so where the handshake was not seen. Edits are kept until the
 //! receiver has acknowledged them, also a bounded number ([`EditError::TooManyEdits`](crate::prelude::EditError::TooManyEdits)). Inserted bytes that do not fit into the
 //! receiver's window are sent when it opens; should they be lost, their sender's next repetition brings them again. Packets in
-//! fragments and in tunnels keep their lengths; a segment in fragments is dropped once its stream has moved.
+//! fragments and in tunnels keep their lengths; segments in fragments of such flows stay as they are, and are dropped once their
+//! stream has moved.
 //!
 //! What `Send` leaves is what the emulated receiver and the readers of the stream get; what `Receive` makes of that only goes on,
 //! to the real one. Both may change the same segment. Numbers at the hooks are those between the two; a repetition is shown at
@@ -397,8 +398,9 @@
 //! # Bounds
 //!
 //! A burst has room for a bounded number of changes ([`EditError::NoRoom`](crate::prelude::EditError::NoRoom)), those of raw
-//! monitors and those at hooks each for themselves, and packets that came in fragments are not changed, since their first
-//! fragments are gone.
+//! monitors and those at hooks each for themselves. A datagram that came in fragments can be changed where these are held until it
+//! is complete (`fragments = "hold"`, [`live`](super::live#fragments)), but for its length; otherwise its first fragments are
+//! gone.
 //!
 //! Callbacks run in the packet's path: they must not block. Send what takes long to a thread of your own.
 //!

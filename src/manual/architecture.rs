@@ -62,7 +62,9 @@
 //! and for the frames of wires, which are forwarded or not besides:
 //!
 //! ```text
-//! received + received unseen = forwarded + dropped by verdict, as not analysed, by overload, at exit, for lack of room
+//! received + received unseen + injected = forwarded + held for the rest of their datagram
+//!                                       + dropped by verdict, as not analysed, as fragments of no datagram, by overload,
+//!                                         at exit, for lack of room
 //! ```
 //!
 //! [`Snapshot::is_balanced`](crate::Snapshot::is_balanced) says whether they balance.

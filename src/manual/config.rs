@@ -32,6 +32,8 @@
 //!   the others where they are longer; `never` keeps every flow until its addresses and ports open again, the table is full, or the
 //!   capture ends.
 //! - **Bounds** ending in `flows_max`, `buffered_bytes_max` and `fragments_max` are totals, divided over the shards.
+//! - **Fragments** pass a wire as they come, unless `fragments = "hold"` lets them wait for their datagram
+//!   ([`live`](super::live#fragments)): a NAT for more than TCP wants that.
 //! - **The key** of a flow is its innermost addresses, ports and protocol. Where equal addresses are used behind different
 //!   VLANs or tunnels, let their identifiers join: `key = ["vlan", "tunnel"]`.
 //! - **The profile** decides which segments add bytes. `record`, for captures, takes every captured byte at a sensible

@@ -64,7 +64,8 @@
 //! connections are dropped, and it is said. A packet of a connection that left the table before is one of a new flow: from inside
 //! it gets a port of its own, which the server answers with a reset; from outside it is dropped.
 //!
-//! Datagrams of translated flows that come in fragments do not get through: the fragment that completes one is dropped and counted
+//! Datagrams that come in fragments are translated where fragments are held (`fragments = "hold"` in `[packets]`,
+//! [`live`](super::live#fragments)). Otherwise they do not get through: the fragment that completes one is dropped and counted
 //! (`mosaic_untranslated_packets_total`); those before it have left by then, with the addresses they came with. TCP finds out about
 //! smaller MTUs, since ICMP errors come back.
 //!

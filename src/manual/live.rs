@@ -143,10 +143,27 @@
 //! 3. It is sent out of the opposite port, or dropped and counted. Frames of one direction of a flow keep their order, as long
 //!    as no shard is overloaded.
 //!
-//! IP fragments pass at once, but the one that completes a datagram waits for the verdict about all of it: without it the
-//! receiver has nothing. When mosaic is told to stop, frames pass unseen (`on_exit`) until the last flow has ended; if a
+//! When mosaic is told to stop, frames pass unseen (`on_exit`) until the last flow has ended; if a
 //! shard is lost to a defect, they do so until mosaic is stopped. After a `kill -9` the wire is dead until mosaic is started
 //! again, which finds the devices as they were.
+//!
+//! # Fragments
+//!
+//! By default IP fragments pass at once, but the one that completes a datagram waits for the verdict about all of it: without it
+//! the receiver has nothing. Such a datagram cannot be changed or translated, and what has left of one that is dropped has left.
+//!
+//! With `fragments = "hold"` in `[packets]` they wait until their datagram is complete, and leave together, in the order in which
+//! they came, or not at all. What actors make of the datagram (addresses, ports, payload of the same length) is in all
+//! of them: a NAT needs it. It costs two copies of each fragment, and time: the receiver gets none before the last has come. What is
+//! not complete after `fragment_timeout_s`, finds no room among `fragments_max`, or contradicts itself is dropped and
+//! counted (`mosaic_wire_dropped_frames_total{reason="fragments"}`), and so is a fragment that says nothing new;
+//! `mosaic_held_frames` says how many wait. Within tunnels fragments wait, too, but cannot be changed; fragments of datagrams that came
+//! in fragments themselves pass as by default. Raw monitors that drop a fragment of a datagram that is not complete are not
+//! heeded there: what they say of the whole one counts.
+//!
+//! All fragments of a datagram must come through the same queue of a device. Network cards see to that where they spread
+//! fragments by addresses alone, as most do. With `net_af_packet` IPv4 datagrams in fragments are lost, and no figure shows it: its
+//! driver has the kernel put them together, and what is then longer than a frame is not for it. Use `net_af_xdp`, or `net_tap`.
 //!
 //! # Packets that are not analysed
 //!

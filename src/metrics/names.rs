@@ -280,10 +280,16 @@ pub const METRICS: &[Metric] = &[
         |s, each| {
             each("verdict", s.wire.dropped_verdict);
             each("not_analysed", s.wire.dropped_refused);
+            each("fragments", s.wire.dropped_fragments);
             each("overload", s.wire.dropped_overload);
             each("exit", s.wire.dropped_exit);
             each("no_room", s.wire.dropped_no_room);
         },
+    ),
+    gauge(
+        "mosaic_held_frames",
+        "Frames with fragments that wait for the rest of their datagram (fragments = \"hold\").",
+        |s| s.wire.held,
     ),
     // Flows.
     counter(

@@ -62,6 +62,12 @@ impl Lab {
         lab.m.join("left1", &lab.m, "left");
         lab.m.join("right1", &lab.m, "right");
         lab.set_up_ends();
+        for end in [&lab.a, &lab.b] {
+            // Seconds between two attempts to send a segment, not minutes: then it is no chance of the link that nothing comes
+            // for half a minute. Where the handshake needed a second attempt, they begin at 3 s (RFC 6298, section 5.7), and
+            // four losses in a row would do.
+            end.set_if_known("net/ipv4/tcp_rto_max_ms", "2000");
+        }
         lab.link("a1", "left1", faults, 1);
         lab.link("b1", "right1", faults, 2);
         Some(lab)

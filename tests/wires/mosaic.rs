@@ -279,7 +279,7 @@ impl Metrics {
         self.sum("mosaic_wire_dropped_frames_total", &[&reason])
     }
 
-    /// What the books of the wire lack: received + injected = forwarded + dropped.
+    /// What the books of the wire lack: received + injected = forwarded + dropped + held.
     pub(crate) fn unaccounted(&self) -> f64 {
         let all = |name| self.sum(name, &[]);
         all("mosaic_received_frames_total")
@@ -287,6 +287,7 @@ impl Metrics {
             + all("mosaic_injected_frames_total")
             - all("mosaic_forwarded_frames_total")
             - all("mosaic_wire_dropped_frames_total")
+            - all("mosaic_held_frames")
     }
 }
 

@@ -108,6 +108,12 @@ impl Namespace {
         self.run(&["sh", "-c", &script]);
     }
 
+    /// The same where this kernel has such a key.
+    pub(crate) fn set_if_known(&self, key: &str, value: &str) {
+        let script = format!("[ ! -e /proc/sys/{key} ] || echo {value} >/proc/sys/{key}");
+        self.run(&["sh", "-c", &script]);
+    }
+
     /// `program`, in the namespace, bounded in time.
     pub(crate) fn command(&self, program: &[&str]) -> Command {
         let mut command = Command::new("timeout");

@@ -247,3 +247,99 @@ fn errors_come_back_to_who_is_behind_the_address() {
     assert_eq!(figure(&printed, "translated"), 4, "{printed}");
     assert_eq!(figure(&printed, "unasked"), 0, "{printed}");
 }
+
+/// What holds fragments until their datagram is complete; incomplete ones not for long.
+const HOLD: &str = "[packets]\nfragments = \"hold\"\nfragment_timeout_s = 1\n";
+
+/// Datagrams of random bytes and lengths, sent to a server in B that sends them back as they came, and says from where to
+/// `server.out`.
+fn echo_datagrams(lab: &Lab) {
+    let server = "import socket\n\
+                  server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
+                  server.bind((\"\", 7777))\n\
+                  print(\"ready\", flush=True)\n\
+                  while True:\n\
+                  \x20 data, peer = server.recvfrom(65536)\n\
+                  \x20 print(peer[0], flush=True)\n\
+                  \x20 server.sendto(data, peer)\n";
+    let _server = lab
+        .b
+        .start(&["python3", "-c", server], lab.folder(), "server");
+    let said = || fs::read_to_string(lab.path("server.out")).unwrap();
+    eventually("a server", || said().contains("ready").then_some(()));
+    let client = format!(
+        "import os, random, socket\n\
+         for _ in range(10):\n\
+         \x20 peer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
+         \x20 peer.settimeout(20)\n\
+         \x20 peer.connect((\"{B4}\", 7777))\n\
+         \x20 for _ in range(10):\n\
+         \x20  data = os.urandom(random.randrange(20000))\n\
+         \x20  peer.send(data)\n\
+         \x20  assert peer.recv(65536) == data\n"
+    );
+    lab.a.run(&["python3", "-c", &client]);
+    let peers = said().replace("ready\n", "");
+    assert_eq!(peers, format!("{PUBLIC}\n").repeat(100));
+}
+
+/// Datagrams that come in fragments are translated, in both directions, where fragments are held; where they are not, they do
+/// not get through.
+fn datagrams_in_fragments_are_translated(device: Device) {
+    let Some(lab) = Lab::new() else { return };
+    if !lab.can_have(device) {
+        return;
+    }
+    hide(&lab);
+    let large = format!("ping -n -c 5 -i 0.05 -W 2 -s 20000 {B4}");
+    let nat = start(&lab, device, &[], HOLD);
+    echo_datagrams(&lab);
+    assert!(lab.a.output(&large).status.success());
+    // What is not translated waits as well.
+    let report = lab.a.words(&large.replace(B4, B6));
+    assert!(
+        report.contains("5 packets transmitted, 5 received"),
+        "{report}"
+    );
+    let metrics = nat.at_rest();
+    assert_eq!(metrics.sum("mosaic_untranslated_packets_total", &[]), 0.0);
+    assert_eq!(metrics.dropped("fragments"), 0.0);
+    assert_eq!(metrics.sum("mosaic_held_frames", &[]), 0.0);
+    nat.end();
+
+    let nat = start(&lab, device, &[], "");
+    assert!(!lab.a.output(&large).status.success());
+    nat.at_rest();
+    let printed = nat.end().summary;
+    assert!(figure(&printed, "untranslatable") > 0, "{printed}");
+}
+
+#[test]
+fn datagrams_in_fragments_are_translated_tap() {
+    datagrams_in_fragments_are_translated(Device::Tap);
+}
+
+#[test]
+fn datagrams_in_fragments_are_translated_xdp() {
+    datagrams_in_fragments_are_translated(Device::Xdp);
+}
+
+/// Of what bad links lose a part of, the rest is given up and counted.
+#[test]
+fn fragments_that_wait_in_vain_are_counted() {
+    let Some(lab) = Lab::lossy() else { return };
+    hide(&lab);
+    let nat = start(&lab, Device::Tap, &[], HOLD);
+    let _server = iperf_server(&lab);
+    let report = iperf(&lab, "-u -b 4M -l 8000 -t 3");
+    let lost = report["end"]["sum"]["lost_percent"].as_f64().unwrap();
+    assert!(lost < 60.0, "{report}");
+    // Sooner or later, without another fragment, none waits.
+    nat.wait_for("that none waits", |metrics| {
+        let is_over =
+            metrics.dropped("fragments") > 0.0 && metrics.sum("mosaic_held_frames", &[]) == 0.0;
+        is_over.then_some(())
+    });
+    nat.at_rest();
+    nat.end();
+}

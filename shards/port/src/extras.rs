@@ -29,10 +29,12 @@ pub struct Extras {
 }
 
 impl Extras {
-    /// Adds a frame.
-    pub fn push(&mut self, way: Way, bytes: &[u8]) {
+    /// Adds a frame, and lends it to be changed.
+    pub fn push(&mut self, way: Way, bytes: &[u8]) -> &mut [u8] {
+        let start = self.bytes.len();
         self.bytes.extend_from_slice(bytes);
         self.list.push((way, self.bytes.len()));
+        &mut self.bytes[start..]
     }
 
     /// Number of frames.

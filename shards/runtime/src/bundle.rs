@@ -39,28 +39,37 @@ impl<B: Batch> Bundle<B> {
 
     /// Takes in `packet` of the burst `parsed`; takes its datagram and a copy of its encapsulation along.
     pub(crate) fn add(&mut self, packet: &Packet, parsed: &mut Parsed) {
+        self.picks.push(packet.buffer.frame());
+        let frame = last_index(self.picks.len());
         let buffer = match packet.buffer {
-            Buffer::Frame(frame) => {
-                self.picks.push(frame);
-                Buffer::Frame(last_index(self.picks.len()))
+            Buffer::Frame(_) => Buffer::Frame(frame),
+            Buffer::Datagram { datagram, .. } => {
+                let datagram = self.take_datagram(datagram, parsed);
+                Buffer::Datagram { datagram, frame }
             }
-            Buffer::Datagram { datagram, frame } => {
-                self.picks.push(frame);
-                let spare = self.spare.pop().unwrap_or_default();
-                let bytes = std::mem::replace(&mut parsed.datagrams[usize::from(datagram)], spare);
-                self.parsed.datagrams.push(bytes);
-                Buffer::Datagram {
-                    datagram: last_index(self.parsed.datagrams.len()),
-                    frame: last_index(self.picks.len()),
-                }
+            Buffer::Framed { datagram, .. } => {
+                let datagram = self.take_datagram(datagram, parsed);
+                Buffer::Framed { datagram, frame }
             }
         };
+        if !parsed.waited.is_empty() {
+            let waited = &mut self.parsed.waited;
+            waited.copy(&parsed.waited, packet.buffer.frame(), frame);
+        }
         let encapsulation = self.rename(packet.encapsulation, &parsed.encapsulations);
         self.parsed.packets.push(Packet {
             buffer,
             encapsulation,
             ..*packet
         });
+    }
+
+    /// Takes a datagram out of the burst; its number here.
+    fn take_datagram(&mut self, datagram: u8, parsed: &mut Parsed) -> u8 {
+        let spare = self.spare.pop().unwrap_or_default();
+        let bytes = std::mem::replace(&mut parsed.datagrams[usize::from(datagram)], spare);
+        self.parsed.datagrams.push(bytes);
+        last_index(self.parsed.datagrams.len())
     }
 
     /// Takes the frames of its packets out of the burst.
@@ -74,6 +83,7 @@ impl<B: Batch> Bundle<B> {
         self.batch.clear();
         self.parsed.packets.clear();
         self.parsed.encapsulations.clear();
+        self.parsed.waited.clear();
         self.spare.extend(
             self.parsed
                 .datagrams

@@ -3,7 +3,7 @@
 use mosaic_engine::counters::Drops;
 use mosaic_engine::flow::Proto;
 use mosaic_engine::shard::{Injected, Route, Shard};
-use mosaic_engine::wire::{Buffer, Encapsulation, Layer, Packet, Parsed, finish_checksum};
+use mosaic_engine::wire::{Buffer, Encapsulation, Layer, Packet, Parsed, Waited, finish_checksum};
 use mosaic_port::{BURST_MAX, Batch, Extras, Headers, LinkType, Sent, Way};
 
 /// Rules of a wire for frames that no actor decides about. A frame that actors decide about passes unless one of them
@@ -37,7 +37,7 @@ impl Default for WireRules {
 const _: () = assert!(Drops::NAMES.len() <= 32, "a bit a reason");
 
 /// What became of the frames of inline ports. At rest
-/// `received + unseen + injected = forwarded + dropped_verdict + dropped_refused + dropped_overload + dropped_exit + dropped_no_room`.
+/// `received + unseen + injected = forwarded + dropped_verdict + dropped_refused + dropped_fragments + dropped_overload + dropped_exit + dropped_no_room + held`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct WireCounters {
     /// Frames received and looked at.
@@ -57,6 +57,10 @@ pub struct WireCounters {
     pub dropped_verdict: u64,
     /// Frames without a packet whose reason does not pass.
     pub dropped_refused: u64,
+    /// Frames with fragments that were held for others in vain, or said nothing new.
+    pub dropped_fragments: u64,
+    /// Frames with fragments that are held for others at this moment.
+    pub held: u64,
     /// Frames dropped because the shard that owns their flow did not keep up.
     pub dropped_overload: u64,
     /// Frames dropped while the shard was ending or lost.
@@ -71,21 +75,22 @@ pub struct WireCounters {
 }
 
 impl WireCounters {
-    /// Whether every frame that came in or was injected left again or was counted as dropped; true at rest.
+    /// Whether every frame that came in or was injected left again, was counted as dropped or is held; true at rest.
     pub fn is_balanced(&self) -> bool {
-        self.received + self.unseen + self.injected == self.forwarded + self.dropped()
+        self.received + self.unseen + self.injected == self.forwarded + self.dropped() + self.held
     }
 
     /// Every frame that did not leave again.
     pub fn dropped(&self) -> u64 {
         self.dropped_verdict
             + self.dropped_refused
+            + self.dropped_fragments
             + self.dropped_overload
             + self.dropped_exit
             + self.dropped_no_room
     }
 
-    fn fields(&mut self) -> [&mut u64; 13] {
+    fn fields(&mut self) -> [&mut u64; 15] {
         [
             &mut self.received,
             &mut self.unseen,
@@ -95,6 +100,8 @@ impl WireCounters {
             &mut self.bypassed,
             &mut self.dropped_verdict,
             &mut self.dropped_refused,
+            &mut self.dropped_fragments,
+            &mut self.held,
             &mut self.dropped_overload,
             &mut self.dropped_exit,
             &mut self.dropped_no_room,
@@ -110,14 +117,14 @@ impl WireCounters {
     }
 
     /// The frames of `parsed` that pass though they yielded no packet: those that the rules let pass, and fragments that
-    /// wait for others (the one that completes a datagram goes with it).
+    /// are not held for others (the one that completes a datagram goes with it).
     pub(crate) fn judge_refused(&mut self, parsed: &Parsed, rules: &WireRules) -> u64 {
-        let mut pass = parsed.absorbed;
+        let mut pass = parsed.absorbed & !parsed.held;
         for refused in &parsed.refused {
             if rules.pass_refused >> refused.reason & 1 == 1 {
                 pass |= 1 << refused.frame;
             } else {
-                self.dropped_refused += 1;
+                self.dropped_refused += 1 + parsed.waited.count(refused.frame);
             }
         }
         self.bypassed += u64::from(pass.count_ones());
@@ -125,49 +132,66 @@ impl WireCounters {
     }
 
     /// What is left of `pass`, frames without a packet, where raw monitors dropped those in `dropped`.
-    pub(crate) fn revoke(&mut self, pass: u64, dropped: u64) -> u64 {
-        let revoked = u64::from((pass & dropped).count_ones());
-        self.bypassed -= revoked;
-        self.dropped_verdict += revoked;
+    pub(crate) fn revoke(&mut self, parsed: &Parsed, pass: u64, dropped: u64) -> u64 {
+        let revoked = pass & dropped;
+        self.bypassed -= u64::from(revoked.count_ones());
+        self.dropped_verdict += with_waited(parsed, revoked);
         pass & !dropped
     }
 
-    /// The frames of `packets` that pass: packet `i` does not where bit `i` of `dropped` is set.
-    pub(crate) fn judge_packets(&mut self, packets: &[Packet], dropped: u64) -> u64 {
-        self.dropped_verdict += u64::from(dropped.count_ones());
-        (0..)
-            .zip(packets)
-            .filter(|(i, _)| dropped >> i & 1 == 0)
-            .fold(0, |pass, (_, packet)| pass | 1 << packet.buffer.frame())
+    /// The frames of packets that pass: packet `i` does not where bit `i` of `dropped` is set.
+    pub(crate) fn judge_packets(&mut self, parsed: &Parsed, dropped: u64) -> u64 {
+        let frames = (0..)
+            .zip(&parsed.packets)
+            .fold([0; 2], |[pass, drop], (i, packet)| {
+                let frame = 1 << packet.buffer.frame();
+                match dropped >> i & 1 {
+                    0 => [pass | frame, drop],
+                    _ => [pass, drop | frame],
+                }
+            });
+        let [pass, drop] = frames;
+        self.dropped_verdict += with_waited(parsed, drop);
+        pass
     }
 
-    /// Puts the frames that actors have changed into `batch`, and those that they have made into `extras`. Returns `forward`
-    /// without the frames for which that could not be done.
+    /// Puts the frames that actors have changed into `batch`, and those that they have made, or that have waited for others,
+    /// into `extras`. Returns `forward` without the frames that do not leave from `batch`.
     pub(crate) fn apply<B: Batch>(
         &mut self,
         shard: &Shard,
-        packets: &[Packet],
+        parsed: &Parsed,
         batch: &mut B,
         mut forward: u64,
         extras: &mut Extras,
     ) -> u64 {
-        for (i, packet) in packets.iter().enumerate() {
+        extras.clear();
+        for Injected { bytes, route } in shard.injected() {
+            self.injected += 1;
+            extras.push(way(route, &parsed.packets), bytes);
+        }
+        for (i, packet) in parsed.packets.iter().enumerate() {
             let frame = packet.buffer.frame();
             if shard.changes() >> i & 1 == 0 || forward >> frame & 1 == 0 {
                 continue;
             }
-            if let Some(bytes) = shard.changed(i)
-                && !batch.replace(usize::from(frame), bytes)
-            {
+            let Some(bytes) = shard.changed(i) else {
+                continue;
+            };
+            if packet.buffer.datagram().is_some() {
+                let came = parsed.bytes_of(packet, batch);
+                let last = batch.frame(usize::from(frame)).bytes;
+                for part in parsed.waited.of(frame) {
+                    let copy = extras.push(before(frame), part.frame.unwrap_or(last));
+                    part.follow(copy, packet, came, bytes);
+                }
+                forward &= !(1 << frame);
+            } else if !batch.replace(usize::from(frame), bytes) {
                 forward &= !(1 << frame);
                 self.dropped_no_room += 1;
             }
         }
-        extras.clear();
-        for Injected { bytes, route } in shard.injected() {
-            self.injected += 1;
-            extras.push(way(route, packets), bytes);
-        }
+        release(&parsed.waited, forward, extras);
         forward
     }
 
@@ -185,6 +209,62 @@ impl WireCounters {
             *dropped(self) += len as u64;
             0
         }
+    }
+
+    /// The same for a batch of which is known what is in it: with its frames go those that have waited for them.
+    pub(crate) fn judge_unheard(
+        &mut self,
+        (parsed, len): (&Parsed, usize),
+        pass: bool,
+        dropped: fn(&mut Self) -> &mut u64,
+        extras: &mut Extras,
+    ) -> u64 {
+        let forward = self.judge_unseen(len, pass, dropped);
+        extras.clear();
+        release(&parsed.waited, forward, extras);
+        if pass {
+            self.bypassed += parsed.waited.frames();
+        } else {
+            *dropped(self) += parsed.waited.frames();
+        }
+        forward
+    }
+}
+
+/// How many frames `frames` are, with those that have waited for them.
+fn with_waited(parsed: &Parsed, frames: u64) -> u64 {
+    let mut count = u64::from(frames.count_ones());
+    if !parsed.waited.is_empty() {
+        count += each(frames)
+            .map(|frame| parsed.waited.count(frame))
+            .sum::<u64>();
+    }
+    count
+}
+
+/// Sends the frames that have waited for those in `forward` before them.
+fn release(waited: &Waited, forward: u64, extras: &mut Extras) {
+    if waited.is_empty() {
+        return;
+    }
+    for frame in each(forward) {
+        for bytes in waited.of(frame).filter_map(|part| part.frame) {
+            extras.push(before(frame), bytes);
+        }
+    }
+}
+
+/// The numbers of the frames in `frames`.
+fn each(frames: u64) -> impl Iterator<Item = u8> {
+    (0..64).filter(move |frame| frames >> frame & 1 == 1)
+}
+
+/// The way of a frame that goes before frame `frame`.
+fn before(frame: u8) -> Way {
+    Way::With {
+        frame,
+        before: true,
+        back: false,
     }
 }
 

@@ -86,6 +86,7 @@ impl LocalShard {
     /// Lets time pass without packets: flows whose timeout is over are removed.
     pub fn run_clock(&mut self, now: Timestamp) {
         self.clock = self.clock.max(now);
+        self.ingress.run_clock(now);
         self.shard.handle_clock(now, &mut self.host);
     }
 
@@ -179,6 +180,11 @@ impl LocalShard {
         self.shard.finish_some(flows, &mut self.host)
     }
 
+    /// Gives up the datagrams of which fragments are missing.
+    pub(crate) fn give_up_fragments(&mut self) {
+        self.ingress.give_up_fragments();
+    }
+
     /// Second half of [`finish`](Self::finish).
     pub(crate) fn finish_actors(&mut self) {
         self.host.finish();
@@ -188,6 +194,8 @@ impl LocalShard {
     pub(crate) fn fill(&self, snapshot: &mut ShardSnapshot) {
         snapshot.shard = self.number;
         snapshot.ingress = *self.ingress.counters();
+        snapshot.wire.held = self.ingress.held_frames();
+        snapshot.wire.dropped_fragments = self.ingress.held_for_nothing();
         snapshot.drops = *self.ingress.drops();
         snapshot.drops += *self.shard.drops();
         snapshot.counters = *self.shard.counters();

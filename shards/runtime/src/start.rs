@@ -9,7 +9,7 @@ use std::time::Duration;
 use glommio::{LocalExecutor, LocalExecutorBuilder, Placement};
 use mosaic_engine::flow::rss::Owners;
 use mosaic_engine::shard::ShardConfig;
-use mosaic_engine::wire::WireConfig;
+use mosaic_engine::wire::{FragmentPolicy, WireConfig};
 use mosaic_port::{Port, PortFactory};
 
 use crate::backoff::Backoff;
@@ -223,7 +223,11 @@ impl<F: PortFactory> Seed<F> {
                 reason: error.to_string(),
             })?;
         let port = self.port.map(F::open).transpose()?;
-        let local = LocalShard::new(self.wire, self.config, &self.actors, self.on_panic)?;
+        let mut wire = self.wire;
+        if !port.as_ref().is_some_and(F::Port::is_inline) {
+            wire.fragments = FragmentPolicy::Pass;
+        }
+        let local = LocalShard::new(wire, self.config, &self.actors, self.on_panic)?;
         let worker = Worker::new(
             self.shard,
             port,

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use mosaic_engine::flow::Proto;
 use mosaic_engine::flow::rss::Owners;
-use mosaic_engine::wire::{Buffer, Encapsulation, Packet};
+use mosaic_engine::wire::{Buffer, Encapsulation, Packet, Parsed};
 use mosaic_port::{Batch, Extras, Port, PortError, Received, Timestamp};
 
 use crate::backoff::Backoff;
@@ -202,7 +202,10 @@ impl<'a, P: Port> Worker<'a, P> {
                     if bundle.inline {
                         let pass = rules(&self.rules, &bundle.batch).pass_exit;
                         let wire = &mut self.figures.wire;
-                        bundle.forward = wire.judge_unseen(len, pass, |w| &mut w.dropped_exit);
+                        let (parsed, extras) = (&bundle.parsed, &mut bundle.extras);
+                        let frames = (parsed, len);
+                        bundle.forward =
+                            wire.judge_unheard(frames, pass, |w| &mut w.dropped_exit, extras);
                     }
                 } else {
                     begin(&mut self.began);
@@ -210,13 +213,13 @@ impl<'a, P: Port> Worker<'a, P> {
                     self.local.set_inline(bundle.inline);
                     let dropped = self.local.handle_bundle(&bundle.parsed, &bundle.batch);
                     if bundle.inline {
-                        let packets = &bundle.parsed.packets;
+                        let parsed = &bundle.parsed;
                         let wire = &mut self.figures.wire;
-                        bundle.forward = wire.judge_packets(packets, dropped);
+                        bundle.forward = wire.judge_packets(parsed, dropped);
                         let (shard, extras) = (self.local.shard(), &mut bundle.extras);
-                        if shard.has_changes() {
+                        if shard.has_changes() || !parsed.waited.is_empty() {
                             let (batch, forward) = (&mut bundle.batch, bundle.forward);
-                            bundle.forward = wire.apply(shard, packets, batch, forward, extras);
+                            bundle.forward = wire.apply(shard, parsed, batch, forward, extras);
                         }
                     }
                 }
@@ -291,17 +294,17 @@ impl<'a, P: Port> Worker<'a, P> {
         self.local.set_inline(inline);
         let dropped = self.local.handle_parsed(&self.batch);
         if inline {
-            let packets = &self.local.parsed().packets;
+            let parsed = self.local.parsed();
             let wire = &mut self.figures.wire;
-            forward = wire.revoke(forward, self.local.raw_dropped());
-            let passing = wire.judge_packets(packets, dropped);
+            forward = wire.revoke(parsed, forward, self.local.raw_dropped());
+            forward |= wire.judge_packets(parsed, dropped);
             let shard = self.local.shard();
-            if shard.has_changes() {
+            if shard.has_changes() || !parsed.waited.is_empty() {
                 let (batch, extras) = (&mut self.batch, &mut self.extras);
-                forward |= wire.apply(shard, packets, batch, passing, extras);
+                forward = wire.apply(shard, parsed, batch, forward, extras);
                 self.send_with_extras(forward);
             } else {
-                self.send(forward | passing);
+                self.send(forward);
             }
         } else {
             self.batch.clear();
@@ -334,7 +337,7 @@ impl<'a, P: Port> Worker<'a, P> {
         let shard = self.local.shard();
         if shard.has_changes() && self.port.as_ref().is_some_and(P::is_inline) {
             let (wire, batch) = (&mut self.figures.wire, &mut self.batch);
-            wire.apply(shard, &[], batch, 0, &mut self.extras);
+            wire.apply(shard, &Parsed::default(), batch, 0, &mut self.extras);
             self.send_with_extras(0);
         }
     }
@@ -448,9 +451,11 @@ impl<'a, P: Port> Worker<'a, P> {
             self.figures.ring_dropped += bundle.packets();
             if let Some(port) = self.port.as_mut().filter(|port| port.is_inline()) {
                 let pass = rules(&self.rules, &bundle.batch).pass_overload;
-                let (wire, len) = (&mut self.figures.wire, bundle.batch.len());
-                let forward = wire.judge_unseen(len, pass, |wire| &mut wire.dropped_overload);
-                wire.count_sent(port.tx_burst(&mut bundle.batch, forward));
+                let (wire, frames) = (&mut self.figures.wire, (&bundle.parsed, bundle.batch.len()));
+                let extras = &mut self.extras;
+                let forward =
+                    wire.judge_unheard(frames, pass, |wire| &mut wire.dropped_overload, extras);
+                wire.count_sent(port.tx_burst_with(&mut bundle.batch, forward, extras));
             }
             ring.reuse(bundle);
         }
@@ -505,6 +510,7 @@ impl<'a, P: Port> Worker<'a, P> {
         let now = (clock::thread_cpu_time(), clock::monotonic());
         let (cpu, wall) = self.began.unwrap_or(now);
         self.local.finish_actors();
+        self.local.give_up_fragments();
         self.local.fill(&mut self.figures);
         self.figures.finished = true;
         lock(&self.shared.snapshots[usize::from(self.shard)]).clone_from(&self.figures);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mosaic_engine::actor::Host;
 use mosaic_engine::flow::rss::Owners;
 use mosaic_engine::shard::{Shard, ShardConfig};
-use mosaic_engine::wire::{Buffer, Ingress, Packet, Parsed, WireConfig};
+use mosaic_engine::wire::{Ingress, Packet, Parsed, WireConfig};
 use mosaic_port::{BURST_MAX, Batch, Frame, LinkType, Timestamp};
 
 use crate::world::RecordedFrame;
@@ -116,12 +116,7 @@ impl Cluster {
                 .collect();
             let bytes: Vec<&[u8]> = packets
                 .iter()
-                .map(|packet| match packet.buffer {
-                    Buffer::Frame(index) => burst.frame(index.into()).bytes,
-                    Buffer::Datagram { datagram, .. } => {
-                        &self.parsed.datagrams[usize::from(datagram)]
-                    }
-                })
+                .map(|packet| self.parsed.bytes_of(packet, burst))
                 .collect();
             if packets.is_empty() {
                 // Time passes for those who got nothing, too.

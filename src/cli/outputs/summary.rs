@@ -138,6 +138,7 @@ impl Summary<'_> {
             ("made by actors", wire.injected),
             ("dropped by actors", wire.dropped_verdict),
             ("dropped, not analysed", wire.dropped_refused),
+            ("dropped, incomplete in fragments", wire.dropped_fragments),
             ("dropped, overload", wire.dropped_overload),
             ("dropped while ending", wire.dropped_exit),
             ("dropped, no room to send", wire.dropped_no_room),

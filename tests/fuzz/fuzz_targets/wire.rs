@@ -3,7 +3,9 @@
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use mosaic_engine::wire::{Buffer, Checksums, Ingress, KeyDomain, Parsed, Transport, WireConfig};
+use mosaic_engine::wire::{
+    Checksums, FragmentPolicy, Ingress, KeyDomain, Parsed, Transport, WireConfig,
+};
 use mosaic_port::{Batch, LinkType, Timestamp};
 use mosaic_sim::Burst;
 
@@ -19,6 +21,7 @@ struct Input {
     verify: bool,
     vlan_in_key: bool,
     tunnel_in_key: bool,
+    hold: bool,
     frames: Vec<(u8, u16, Vec<u8>)>,
 }
 
@@ -33,11 +36,17 @@ fuzz_target!(|input: Input| {
             vlan: input.vlan_in_key,
             tunnel: input.tunnel_in_key,
         },
+        fragments: if input.hold {
+            FragmentPolicy::Hold
+        } else {
+            FragmentPolicy::Pass
+        },
         fragments_max: FRAGMENTS_MAX,
         ..WireConfig::default()
     });
     let mut parsed = Parsed::default();
     let mut clock = 0;
+    let (mut held, mut left) = (0, 0);
     for frames in input.frames.chunks(64) {
         let mut burst = Burst::default();
         for (link, later, bytes) in frames {
@@ -55,24 +64,38 @@ fuzz_target!(|input: Input| {
             "{counters:?} {:?}",
             ingress.drops()
         );
+        held += u64::from(parsed.held.count_ones());
+        left += parsed.waited.frames();
+        let elsewhere = ingress.held_frames() + ingress.held_for_nothing();
+        assert_eq!(held, left + elsewhere, "every frame that is held is once");
+        follow(&burst, &parsed);
     }
 });
+
+/// Whatever becomes of a datagram, its fragments can follow.
+fn follow(burst: &Burst, parsed: &Parsed) {
+    for packet in parsed.packets.iter() {
+        let came = parsed.bytes_of(packet, burst);
+        let leaves: Vec<u8> = came.iter().map(|byte| !byte).collect();
+        let last = burst.frame(packet.buffer.frame().into()).bytes;
+        for part in parsed.waited.of(packet.buffer.frame()) {
+            let mut frame = part.frame.unwrap_or(last).to_vec();
+            part.follow(&mut frame, packet, came, &leaves);
+        }
+    }
+}
 
 fn check_packets(burst: &Burst, parsed: &Parsed) {
     assert!(parsed.packets.len() <= burst.len());
     let mut before = None;
     for packet in &parsed.packets {
-        let buffer = match packet.buffer {
-            Buffer::Frame(index) => {
-                assert!(
-                    before < Some(index),
-                    "packets are in the order of their frames"
-                );
-                before = Some(index);
-                burst.frame(index.into()).bytes
-            }
-            Buffer::Datagram { datagram, .. } => &parsed.datagrams[usize::from(datagram)],
-        };
+        let frame = packet.buffer.frame();
+        assert!(
+            before < Some(frame),
+            "packets are in the order of their frames"
+        );
+        before = Some(frame);
+        let buffer = parsed.bytes_of(packet, burst);
         let _ = &parsed.encapsulations[usize::from(packet.encapsulation)];
         assert!(packet.ip_at <= packet.transport_at && packet.transport_at <= packet.payload_at);
         let end = packet.payload_at as usize + packet.payload_captured as usize;

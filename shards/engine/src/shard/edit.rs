@@ -15,7 +15,8 @@ pub enum EditError {
     /// No packet is at hand: at the end of a burst, in timers, at a flow's removal.
     #[error("no packet at hand")]
     NoPacket,
-    /// The packet was put together from fragments, whose first ones are on their way already.
+    /// The packet was put together from fragments, whose first ones are on their way already, or are in a tunnel; or its flow is
+    /// one of those whose lengths may change.
     #[error("the packet came in fragments")]
     Fragmented,
     /// So much was changed in this burst that there is no room for another copy: see
@@ -106,6 +107,10 @@ impl FlowContext<'_> {
         let (index, ..) = self.hand.ok_or(EditError::NoPacket)?;
         let i = usize::from(index);
         let packet = *self.desk.notes.packet(self.packets, i);
+        if packet.buffer.datagram().is_some() && self.editing().is_some() {
+            // What became of its bytes would have to be remembered in pieces.
+            return Err(EditError::Fragmented);
+        }
         let bytes = self.desk.bytes(self.bytes, i);
         self.desk.edit(&packet, bytes, false)
     }

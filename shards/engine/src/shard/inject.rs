@@ -10,7 +10,7 @@ use crate::event::{EndReason, Hook, Side};
 use crate::flow::Proto;
 use crate::flow::entry::{Flags, UNKNOWN};
 use crate::tcp::{Seq, State};
-use crate::wire::{Packet, TcpFlags, Transport, checksum_of};
+use crate::wire::{LINK_MAX, Packet, TcpFlags, Transport, checksum_of, is_plain};
 use core::net::IpAddr;
 use mosaic_port::LinkType;
 
@@ -620,30 +620,10 @@ impl Shard {
     }
 }
 
-/// The longest link layer: Ethernet with four tags.
-pub(super) const LINK_MAX: usize = 30;
-
 /// The link layer of a packet, if that is Ethernet with VLAN tags, or nothing at all.
 pub(super) fn link_header(packet: &Packet, frame: &[u8]) -> Option<ArrayVec<u8, LINK_MAX>> {
     let head = frame.get(..packet.ip_at as usize)?;
-    if packet.link == LinkType::ETHERNET {
-        let mut at = 12;
-        while head.get(at..at + 2).is_some_and(is_tag) {
-            at += 4;
-        }
-        let is_ip = matches!(head.get(at..at + 2), Some([0x08, 0x00] | [0x86, 0xdd]));
-        if !is_ip || head.len() != at + 2 {
-            return None;
-        }
-    } else if !head.is_empty() {
-        return None;
-    }
-    ArrayVec::try_from(head).ok()
-}
-
-/// Whether an Ethernet type is that of a VLAN tag.
-pub(super) fn is_tag(kind: &[u8]) -> bool {
-    matches!(kind, [0x81 | 0x91, 0] | [0x88, 0xa8])
+    is_plain(packet.link, head).then(|| ArrayVec::try_from(head).ok())?
 }
 
 fn put_address(to: &mut [u8], address: IpAddr) {

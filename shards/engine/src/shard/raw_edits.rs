@@ -10,11 +10,11 @@ use mosaic_port::{Frame, LinkType};
 use super::Shard;
 use super::changes::{Changes, Desk, Route};
 use super::edit::{EditError, PacketEdit};
-use super::inject::{InjectError, LINK_MAX, is_tag};
+use super::inject::InjectError;
 use super::raw::{Frames, RawPacket};
 use crate::actor::{Host, MonitorId, ShardContext};
 use crate::limits;
-use crate::wire::{Buffer, Encapsulation, Layer, Packet};
+use crate::wire::{Buffer, Encapsulation, LINK_MAX, Layer, Packet, is_tag};
 
 /// Which way a frame goes that a callback sends which knows no flow.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

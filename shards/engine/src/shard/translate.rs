@@ -74,7 +74,7 @@ pub enum TranslateError {
     /// As many flows are translated as the shard has flows.
     #[error("no room for another translated flow")]
     NoRoom,
-    /// The packet came in fragments; packets of translated flows must not.
+    /// The packet came in fragments that were not held, or in a tunnel: see [`FragmentPolicy`](crate::wire::FragmentPolicy).
     #[error("the packet came in fragments")]
     Fragmented,
     /// The checksum of the protocol has the addresses and cannot follow (DCCP, UDP-Lite).
@@ -99,8 +99,9 @@ impl FlowContext<'_> {
     ///
     /// Packets are rewritten last, after both hooks: there they have the addresses with which they came, and
     /// [`endpoint`](Self::endpoint), [`summary`](Self::summary) and the packet's key tell the original ones. A packet that cannot be
-    /// rewritten is dropped and counted (`untranslated`): one that came in fragments (of which the first ones have left as they
-    /// came), or for which the burst has no room.
+    /// rewritten is dropped and counted (`untranslated`): one that came in fragments that were not held
+    /// ([`FragmentPolicy`](crate::wire::FragmentPolicy); the first ones have left as they came), or for which the burst has no
+    /// room.
     ///
     /// ICMP errors about packets of the flow are translated as well, with what they quote, so that ends learn of ways with a
     /// smaller MTU (RFC 5508, section 4): an error goes to who sent the quoted packet, and quotes it as it was there. Its

@@ -7,11 +7,12 @@ use alloc::vec::Vec;
 
 use arrayvec::ArrayVec;
 
-use super::inject::{LINK_MAX, link_header};
+use super::inject::link_header;
 use super::{Run, Shard};
 use crate::event::Side;
 use crate::flow::per_flow::PerFlow;
 use crate::limits;
+use crate::wire::LINK_MAX;
 use mosaic_port::LinkType;
 
 /// What stands around packets of a side.

@@ -11,6 +11,7 @@ use mosaic_port::Timestamp;
 use super::checksum;
 use super::reason::Reason;
 use super::slab::{NONE, Slab};
+use super::waited::{Place, Waited};
 use super::walk::Addresses;
 use crate::counters::IngressCounters;
 
@@ -40,6 +41,10 @@ pub(super) struct Fragment<'a> {
     pub(super) header: &'a [u8],
     /// Offset in `header` of the byte that named the fragment header (IPv6).
     pub(super) next_header_at: usize,
+    /// Where the IP header stands in the buffer.
+    pub(super) ip_at: usize,
+    /// Where `payload` does.
+    pub(super) payload_at: usize,
     /// Its piece of the payload.
     pub(super) payload: &'a [u8],
 }
@@ -53,6 +58,15 @@ impl Fragment<'_> {
         matches!(self.addresses, Addresses::V6(..))
     }
 
+    fn place(&self) -> Place {
+        Place {
+            ip_at: self.ip_at,
+            payload_at: self.payload_at,
+            offset: self.offset,
+            len: self.payload.len(),
+        }
+    }
+
     /// Whether it may stand in any datagram at all.
     fn is_sane(&self) -> bool {
         let whole_units = !self.more || self.payload.len().is_multiple_of(UNIT);
@@ -60,6 +74,28 @@ impl Fragment<'_> {
             && whole_units
             && can_be_stated(self.addresses, self.header.len(), self.end())
     }
+}
+
+/// How a fragment waits for the others of its datagram.
+#[derive(Debug)]
+pub(super) struct Hold<'a> {
+    /// Its frame.
+    pub(super) frame: &'a [u8],
+    /// Index of that in the batch.
+    pub(super) number: u8,
+    /// What the datagram begins with.
+    pub(super) head: &'a [u8],
+    /// Takes the frames in once the datagram is complete.
+    pub(super) waited: &'a mut Waited,
+}
+
+/// A frame that waits.
+#[derive(Debug)]
+struct Held {
+    bytes: Vec<u8>,
+    place: Place,
+    /// The frame that came next, or [`NONE`].
+    next: u32,
 }
 
 /// What all fragments of a datagram have in common.
@@ -133,6 +169,8 @@ struct Datagram {
     next_header_at: usize,
     proto: u8,
     invalid: bool,
+    /// The first and the last frame that came, where they wait.
+    held: [u32; 2],
     /// The next one in the same bucket.
     chained: u32,
     /// Neighbours in order of `since`.
@@ -160,6 +198,10 @@ pub(super) struct Fragments {
     newest: u32,
     /// Invalid datagrams that are remembered; each counts as one fragment.
     invalid: usize,
+    /// Frames that wait.
+    held: Slab<Held>,
+    /// Frames that have waited for nothing, or were not needed.
+    given_up: u64,
     /// Buffers of finished datagrams, for use again.
     pool: Vec<Vec<u8>>,
 }
@@ -176,18 +218,21 @@ impl Fragments {
             oldest: NONE,
             newest: NONE,
             invalid: 0,
+            held: Slab::new(),
+            given_up: 0,
             pool: Vec::new(),
         }
     }
 
-    /// Takes a fragment that stands inside `domain`. Returns the datagram where it was the last one missing.
+    /// Takes a fragment that stands inside `domain`, and its frame if that is to wait. Returns the datagram where it was the last
+    /// one missing.
     ///
     /// The datagram begins with the header of its first fragment, whose fields say now that it is whole.
     pub(super) fn add(
         &mut self,
         fragment: &Fragment<'_>,
-        domain: u64,
-        clock: Timestamp,
+        (domain, clock): (u64, Timestamp),
+        hold: Option<Hold<'_>>,
         counters: &mut IngressCounters,
     ) -> Result<Option<Vec<u8>>, Reason> {
         self.expire(clock, counters);
@@ -215,21 +260,33 @@ impl Fragments {
         if !fragment.more {
             datagram.len = Some(fragment.end());
         }
+        let before = self.datagrams[number].present;
         if !self.store(number, fragment) {
             self.remove(number);
             counters.datagrams_evicted += 1;
             return Err(Reason::FragmentBound);
         }
-        if self.datagrams[number].len != Some(self.datagrams[number].present) {
-            return Ok(None);
-        }
         let Datagram {
             ref header,
             present,
+            len,
             ..
         } = self.datagrams[number];
-        let whole =
-            can_be_stated(key.addresses, header.len(), present).then(|| self.assemble(number));
+        if len != Some(present) {
+            match hold {
+                Some(hold) if present > before => self.hold(number, hold.frame, fragment),
+                Some(_) => self.given_up += 1,
+                None => {}
+            }
+            return Ok(None);
+        }
+        let head = hold.as_ref().map_or(&[][..], |hold| hold.head);
+        let payload_from = head.len() + header.len();
+        let whole = can_be_stated(key.addresses, header.len(), present)
+            .then(|| self.assemble(number, head));
+        if let Some(hold) = hold.filter(|_| whole.is_some()) {
+            self.let_go(number, hold, fragment, payload_from);
+        }
         self.remove(number);
         let Some(whole) = whole else {
             return Err(Reason::FragmentInvalid);
@@ -246,8 +303,77 @@ impl Fragments {
         }
     }
 
+    /// How many frames wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.held.in_use()
+    }
+
+    /// How many frames have waited for nothing, or brought nothing.
+    pub(super) fn given_up(&self) -> u64 {
+        self.given_up
+    }
+
+    /// Gives up all datagrams.
+    pub(super) fn give_up(&mut self, counters: &mut IngressCounters) {
+        while self.oldest != NONE {
+            counters.datagrams_expired += u64::from(!self.datagrams[self.oldest].invalid);
+            self.remove(self.oldest);
+        }
+    }
+
+    /// Lets a frame wait for its datagram.
+    fn hold(&mut self, number: u32, frame: &[u8], fragment: &Fragment<'_>) {
+        let new = self.held.take(|| Held {
+            bytes: Vec::new(),
+            place: fragment.place(),
+            next: NONE,
+        });
+        let held = &mut self.held[new];
+        held.bytes.clear();
+        held.bytes.extend_from_slice(frame);
+        (held.place, held.next) = (fragment.place(), NONE);
+        let [first, last] = self.datagrams[number].held;
+        if first == NONE {
+            self.datagrams[number].held = [new, new];
+        } else {
+            self.held[last].next = new;
+            self.datagrams[number].held[1] = new;
+        }
+    }
+
+    /// Gives away the frames of a datagram that `fragment` completes.
+    fn let_go(
+        &mut self,
+        number: u32,
+        hold: Hold<'_>,
+        fragment: &Fragment<'_>,
+        payload_from: usize,
+    ) {
+        let [first, _] = core::mem::replace(&mut self.datagrams[number].held, [NONE; 2]);
+        let mut at = first;
+        while at != NONE {
+            let held = &self.held[at];
+            hold.waited
+                .push(hold.number, &held.bytes, held.place, payload_from);
+            at = self.release_held(at);
+        }
+        hold.waited
+            .push(hold.number, &[], fragment.place(), payload_from);
+    }
+
+    /// Gives a frame back; the one that came next.
+    fn release_held(&mut self, number: u32) -> u32 {
+        let held = &mut self.held[number];
+        if held.bytes.capacity() > POOLED_MAX {
+            held.bytes = Vec::new();
+        }
+        let next = held.next;
+        self.held.release(number);
+        next
+    }
+
     /// Gives up datagrams whose time is over.
-    fn expire(&mut self, clock: Timestamp, counters: &mut IngressCounters) {
+    pub(super) fn expire(&mut self, clock: Timestamp, counters: &mut IngressCounters) {
         while self.oldest != NONE {
             let datagram = &self.datagrams[self.oldest];
             if datagram.since.saturating_add_nanos(self.timeout_ns) >= clock {
@@ -305,6 +431,7 @@ impl Fragments {
             next_header_at: 0,
             proto: 0,
             invalid: false,
+            held: [NONE; 2],
             chained: NONE,
             older: NONE,
             newer: NONE,
@@ -420,19 +547,21 @@ impl Fragments {
         new
     }
 
-    /// The whole datagram.
-    fn assemble(&mut self, number: u32) -> Vec<u8> {
+    /// The whole datagram, behind `head`.
+    fn assemble(&mut self, number: u32, head: &[u8]) -> Vec<u8> {
         let mut whole = self.pool.pop().unwrap_or_default();
         let datagram = &self.datagrams[number];
+        whole.extend_from_slice(head);
         whole.extend_from_slice(&datagram.header);
         let mut at = datagram.first;
         while at != NONE {
             whole.extend_from_slice(&self.pieces[at].bytes);
             at = self.pieces[at].next;
         }
+        let packet = whole.get_mut(head.len()..).unwrap_or_default();
         match datagram.key.addresses {
-            Addresses::V4(..) => finish_v4(&mut whole, datagram.header.len()),
-            Addresses::V6(..) => finish_v6(&mut whole, datagram.next_header_at, datagram.proto),
+            Addresses::V4(..) => finish_v4(packet, datagram.header.len()),
+            Addresses::V6(..) => finish_v6(packet, datagram.next_header_at, datagram.proto),
         }
         whole
     }
@@ -477,6 +606,11 @@ impl Fragments {
     }
 
     fn release_pieces(&mut self, number: u32) {
+        let [mut at, _] = core::mem::replace(&mut self.datagrams[number].held, [NONE; 2]);
+        while at != NONE {
+            at = self.release_held(at);
+            self.given_up += 1;
+        }
         let datagram = &mut self.datagrams[number];
         let mut at = datagram.first;
         (datagram.first, datagram.last, datagram.present) = (NONE, NONE, 0);

@@ -54,7 +54,6 @@ pub(super) fn parse(walk: &mut Walk<'_, '_>) -> Result<Next, Reason> {
         (_, _, false) => return Err(Reason::FragmentInvalid),
         (_, _, true) => {
             let id = u32::from(u16::from_be_bytes([fixed[4], fixed[5]]));
-            let payload = payload.captured();
             walk.fragment = Some(Fragment {
                 addresses,
                 proto,
@@ -63,7 +62,9 @@ pub(super) fn parse(walk: &mut Walk<'_, '_>) -> Result<Next, Reason> {
                 more,
                 header,
                 next_header_at: 0,
-                payload,
+                ip_at: view.at(),
+                payload_at: payload.at(),
+                payload: payload.captured(),
             });
             return Ok(Next::Fragment);
         }

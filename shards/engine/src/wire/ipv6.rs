@@ -159,6 +159,8 @@ fn fragment<'a>(
         more: field & MORE_FRAGMENTS != 0,
         header: view.since(ip_at),
         next_header_at: chain.named_at,
+        ip_at,
+        payload_at: payload.at(),
         payload: payload.captured(),
     }))
 }

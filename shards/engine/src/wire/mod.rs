@@ -40,6 +40,7 @@ mod udp;
 mod view;
 mod vlan;
 mod vxlan;
+mod waited;
 mod walk;
 mod wlan;
 
@@ -47,8 +48,12 @@ pub use checksum::finish_checksum;
 pub(crate) use checksum::{checksum_of, finish_copy};
 pub(crate) use checksum::{fold as fold_sum, sum as checksum_sum};
 pub use encapsulation::{Encapsulation, LAYERS_MAX, Layer};
-pub use ingress::{Checksums, Ingress, KeyDomain, PacketFilter, Parsed, Refused, WireConfig};
+pub use ingress::{
+    Checksums, FragmentPolicy, Ingress, KeyDomain, PacketFilter, Parsed, Refused, WireConfig,
+};
 pub use packet::{Buffer, Packet, TcpFlags, Transport};
 pub(crate) use quote::Quote;
 pub(crate) use sums::Sums;
 pub(crate) use transport::changes_key;
+pub(crate) use waited::{LINK_MAX, is_plain, is_tag};
+pub use waited::{Part as WaitedPart, Waited};

@@ -17,14 +17,30 @@ pub enum Buffer {
         /// all of the datagram.
         frame: u8,
     },
+    /// The same where its fragments were held ([`FragmentPolicy::Hold`](super::FragmentPolicy::Hold)), in no tunnel: it begins with the link layer of the frame that completed it, and may be changed as a frame may, but for its length.
+    Framed {
+        /// Index in [`Parsed::datagrams`](super::Parsed::datagrams).
+        datagram: u8,
+        /// Index in the batch of the frame with the fragment that completed it.
+        frame: u8,
+    },
 }
 
 impl Buffer {
     /// Index in the batch of the frame that brought the packet or completed it.
     #[inline]
     pub fn frame(self) -> u8 {
-        let (Self::Frame(frame) | Self::Datagram { frame, .. }) = self;
+        let (Self::Frame(frame) | Self::Datagram { frame, .. } | Self::Framed { frame, .. }) = self;
         frame
+    }
+
+    /// Index in [`Parsed::datagrams`](super::Parsed::datagrams); `None` for a frame.
+    #[inline]
+    pub fn datagram(self) -> Option<u8> {
+        match self {
+            Self::Frame(_) => None,
+            Self::Datagram { datagram, .. } | Self::Framed { datagram, .. } => Some(datagram),
+        }
     }
 }
 

@@ -41,11 +41,7 @@ pub(crate) struct Sums {
 impl Sums {
     /// Those of `packet`, whose offsets point into `bytes`. `None` where what is around it cannot be told.
     pub(crate) fn of(packet: &Packet, bytes: &[u8]) -> Option<Self> {
-        let mut sums = Self {
-            sums: ArrayVec::new(),
-            outer: ArrayVec::new(),
-            is_sealed: false,
-        };
+        let mut sums = Self::none();
         sums.add_ip(packet, bytes);
         if packet.encapsulation != 0 && matches!(packet.buffer, Buffer::Frame(_)) {
             sums.add_outer(packet, bytes)?;
@@ -54,7 +50,23 @@ impl Sums {
         Some(sums)
     }
 
-    /// The same with those of what `packet` quotes, as far as they were quoted.
+    /// That of an IPv4 header only, which stands from `from` to `to`.
+    pub(super) fn of_header(from: usize, to: usize) -> Self {
+        let mut sums = Self::none();
+        sums.sums.push(Sum::of_header((from, to)));
+        sums
+    }
+
+    /// No checksum at all.
+    pub(super) fn none() -> Self {
+        Self {
+            sums: ArrayVec::new(),
+            outer: ArrayVec::new(),
+            is_sealed: false,
+        }
+    }
+
+    /// Those of `packet`, and those of what it quotes, as far as they were quoted.
     pub(crate) fn with_quote(packet: &Packet, quote: &Quote, bytes: &[u8]) -> Option<Self> {
         let mut sums = Self::of(packet, bytes)?;
         let (ip, transport, end) = (quote.ip_at, quote.transport_at, quote.end);

@@ -8,7 +8,7 @@ use super::support::*;
 use crate::{ActorSpec, Report, WireCounters, start};
 
 /// Adds 1000 to the number of every packet of even flows at [`Hook::Receive`], and drops those of every fifth flow.
-struct Renumber;
+pub(super) struct Renumber;
 
 impl Actor for Renumber {
     type Flow = ();

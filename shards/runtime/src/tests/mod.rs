@@ -2,6 +2,7 @@
 
 mod changes;
 mod containment;
+mod fragments;
 mod handover;
 mod inline;
 mod lifecycle;

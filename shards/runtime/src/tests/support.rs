@@ -41,8 +41,35 @@ pub(super) fn owner(flow: u32, shards: u16) -> u16 {
 /// Flow of packets that are none: their frames are ARP.
 pub(super) const ARP: u32 = 1000;
 
+/// Added to the flow of a packet: one of the two fragments that it comes in, the second one with its name.
+pub(super) const FIRST: u32 = 1 << 20;
+pub(super) const SECOND: u32 = 1 << 21;
+
+/// One of the fragments of the packet that has this name without [`FIRST`] or [`SECOND`].
+fn fragment(name: Sent) -> Vec<u8> {
+    let sent = Sent {
+        flow: name.flow & !(FIRST | SECOND),
+        ..name
+    };
+    let mut frame = frame(sent);
+    let field: [u8; 2] = if name.flow & FIRST != 0 {
+        frame.truncate(42);
+        [0x20, 0]
+    } else {
+        frame.drain(34..42);
+        [0, 1]
+    };
+    frame[16..18].copy_from_slice(&[0, 28]);
+    frame[18..20].copy_from_slice(&sent.number.to_be_bytes()[2..]);
+    frame[20..22].copy_from_slice(&field);
+    frame
+}
+
 /// UDP over IPv4 over Ethernet, with the packet's name as payload.
 pub(super) fn frame(sent: Sent) -> Vec<u8> {
+    if sent.flow & (FIRST | SECOND) != 0 {
+        return fragment(sent);
+    }
     if sent.flow == ARP {
         return [&[0; 12][..], &[0x08, 0x06], &[0; 28]].concat();
     }

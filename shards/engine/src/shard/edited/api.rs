@@ -90,6 +90,9 @@ impl FlowContext<'_> {
         let editing = self.editing().ok_or(EditError::NotEdited)?;
         let packet = *self.packet().ok_or(EditError::NoPacket)?.packet;
         let payload = packet.payload_captured as usize;
+        if packet.buffer.datagram().is_some() && len != bytes.len() {
+            return Err(EditError::Layout);
+        }
         if at < editing.fresh_from || !editing.is_fresh {
             return Err(EditError::Decided);
         }

@@ -661,7 +661,7 @@ fn write_header(
     i: usize,
     write: impl FnOnce(&crate::wire::Packet, &mut [u8], &Sums),
 ) -> bool {
-    if matches!(run.packet(i).buffer, crate::wire::Buffer::Datagram { .. }) {
+    if run.packet(i).buffer.datagram().is_some() {
         return false;
     }
     let Some((bytes, packet)) = run.changes.make_copy(run.packets, run.bytes, i) else {

@@ -12,7 +12,9 @@ use crate::event::{Event, EventSet, Hook, Side, Verdict};
 use crate::flow::Endpoint;
 use crate::shard::{Shard, ShardConfig};
 use crate::wire::testing::{Bench as Entrance, OneFrame, SOURCE6, ethernet, ipv4, join, seal};
-use crate::wire::{Checksums, Encapsulation, Packet, TcpFlags, Transport, WireConfig};
+use crate::wire::{
+    Checksums, Encapsulation, FragmentPolicy, Packet, TcpFlags, Transport, WireConfig,
+};
 
 pub(super) type Act = Box<dyn FnMut(&mut FlowContext<'_>, &PacketView<'_>, Hook) -> Verdict>;
 
@@ -75,6 +77,16 @@ impl Middle {
     /// With actors that may change lengths.
     pub(super) fn editing(config: ShardConfig, acts: Vec<Act>) -> Self {
         Self::made(config, acts, true)
+    }
+
+    /// The same, and fragments are held.
+    pub(super) fn holding(mut self) -> Self {
+        self.entrance = Entrance::new(WireConfig {
+            checksums: Checksums::Ignore,
+            fragments: FragmentPolicy::Hold,
+            ..WireConfig::default()
+        });
+        self
     }
 
     fn made(config: ShardConfig, acts: Vec<Act>, edits: bool) -> Self {
@@ -147,7 +159,7 @@ impl Middle {
         assert_eq!(self.entrance.frame(one).unwrap_err(), "absorbed");
     }
 
-    /// A frame that completes a datagram; what leaves in its place.
+    /// A frame that completes a datagram; what the datagram leaves as, or that frame where it stays what it is.
     pub(super) fn pass_whole(&mut self, frame: &[u8]) -> Option<Vec<u8>> {
         let one = OneFrame {
             timestamp: self.now,
@@ -159,8 +171,8 @@ impl Middle {
         let dropped = self
             .shard
             .handle_burst(&[packet], &[&whole], &layers, &mut self.host);
-        assert!(self.shard.changed(0).is_none());
-        (dropped == 0).then(|| frame.to_vec())
+        let changed = self.shard.changed(0).unwrap_or(frame).to_vec();
+        (dropped == 0).then_some(changed)
     }
 
     /// Takes a flow out of the table.

@@ -6,9 +6,9 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::edits::{ADDRESSES, Act, Middle, PORTS, endpoint, tcp4};
+use super::edits::{ADDRESSES, Act, ISNS, Middle, PORTS, endpoint, tcp4};
 use super::fixture::{CLIENT, SERVER};
-use crate::actor::{Hardware, TranslateError, Translation};
+use crate::actor::{EditError, Hardware, TranslateError, Translation};
 use crate::event::{Hook, Side, Verdict};
 use crate::flow::rss::{self, Owners};
 use crate::flow::{Endpoint, FlowKey, Proto};
@@ -297,6 +297,62 @@ fn a_packet_in_fragments_of_a_translated_flow_is_dropped() {
     middle.absorb(&first);
     assert_eq!(middle.pass_whole(&second), None);
     assert_eq!(middle.shard.counters().untranslated, 1);
+}
+
+#[test]
+fn a_datagram_whose_fragments_were_held_is_translated() {
+    let (act, _) = nat(|_| both(40_000));
+    let mut middle = Middle::new(vec![act]).holding();
+    let datagram = udp(PORTS[0], PORTS[1], &[7; 64]);
+    let whole = ethernet(0x0800, &ipv4(17, &datagram));
+    let first = ethernet(0x0800, &ipv4_with(17, 0x2000, &[], &datagram[..32]));
+    let second = ethernet(0x0800, &ipv4_with(17, 4, &[], &datagram[32..]));
+    // The first packet of the flow, and another one.
+    for _ in 0..2 {
+        middle.absorb(&first);
+        assert_eq!(middle.pass_whole(&second), Some(translated(&whole, CLIENT)));
+    }
+    assert_eq!(middle.shard.counters().untranslated, 0);
+}
+
+/// A segment in fragments may be overwritten where lengths stay, and not at all in flows where they may change.
+#[test]
+fn a_segment_whose_fragments_were_held_keeps_its_length() {
+    for edits in [false, true] {
+        let act: Act = Box::new(move |flow, packet, hook| {
+            if hook == Hook::Send && !packet.payload().is_empty() {
+                let done = flow
+                    .edit()
+                    .and_then(|mut edit| edit.overwrite_payload(0, b"J"));
+                let grown = flow.insert_payload(0, b"more");
+                let expected = if edits {
+                    [Err(EditError::Fragmented), Err(EditError::Layout)]
+                } else {
+                    [Ok(()), Err(EditError::NotEdited)]
+                };
+                assert_eq!([done, grown], expected);
+            }
+            Verdict::Forward
+        });
+        let config = ShardConfig::default();
+        let middle = match edits {
+            true => Middle::editing(config, vec![act]),
+            false => Middle::with(config, vec![act]),
+        };
+        let mut middle = middle.holding();
+        let [isn, other] = ISNS;
+        middle.pass(&tcp4(CLIENT, TcpFlags::SYN, (isn, 0), b""));
+        let both = TcpFlags::SYN | TcpFlags::ACK;
+        middle.pass(&tcp4(SERVER, both, (other, isn + 1), b""));
+        middle.pass(&tcp4(CLIENT, TcpFlags::ACK, (isn + 1, other + 1), b""));
+        let numbers = (isn + 1, other + 1);
+        let segment = tcp4(CLIENT, TcpFlags::ACK, numbers, b"hello, world").split_off(34);
+        let first = ethernet(0x0800, &ipv4_with(6, 0x2000, &[], &segment[..24]));
+        let second = ethernet(0x0800, &ipv4_with(6, 3, &[], &segment[24..]));
+        middle.absorb(&first);
+        let left = middle.pass_whole(&second).unwrap();
+        assert_eq!(left.ends_with(b"Jello, world"), !edits);
+    }
 }
 
 proptest! {

@@ -54,14 +54,14 @@ impl Fixture {
             more,
             header: if self.v6 { &HEADER6 } else { &HEADER4 },
             next_header_at: 6,
+            ip_at: 0,
+            payload_at: 0,
             payload,
         };
-        let added = self.fragments.add(
-            &fragment,
-            0,
-            Timestamp::from_nanos(self.clock),
-            &mut self.counters,
-        );
+        let around = (0, Timestamp::from_nanos(self.clock));
+        let added = self
+            .fragments
+            .add(&fragment, around, None, &mut self.counters);
         self.check();
         added
     }
@@ -242,11 +242,13 @@ fn a_datagram_that_its_first_header_makes_too_long_is_refused() {
         more: true,
         header: &[0x46; 24],
         next_header_at: 0,
+        ip_at: 0,
+        payload_at: 0,
         payload: &[0; 8],
     };
     let added = fixture
         .fragments
-        .add(&long, 0, Timestamp::ZERO, &mut fixture.counters);
+        .add(&long, (0, Timestamp::ZERO), None, &mut fixture.counters);
     assert_eq!(added, Err(Reason::FragmentInvalid));
     assert_eq!(fixture.counters.datagrams_reassembled, 0);
 }
@@ -319,6 +321,8 @@ fn what_differs_in_any_part_of_the_key_stays_apart() {
         more: false,
         header: &HEADER4,
         next_header_at: 0,
+        ip_at: 0,
+        payload_at: 0,
         payload: &[1; 8],
     };
     let others = [
@@ -333,14 +337,17 @@ fn what_differs_in_any_part_of_the_key_stays_apart() {
         (last, 1),
     ];
     for (other, domain) in others {
-        let added = fixture
-            .fragments
-            .add(&other, domain, Timestamp::ZERO, &mut fixture.counters);
+        let added = fixture.fragments.add(
+            &other,
+            (domain, Timestamp::ZERO),
+            None,
+            &mut fixture.counters,
+        );
         assert_eq!(added, Ok(None));
     }
     let added = fixture
         .fragments
-        .add(&last, 0, Timestamp::ZERO, &mut fixture.counters);
+        .add(&last, (0, Timestamp::ZERO), None, &mut fixture.counters);
     assert!(added.unwrap().is_some());
 }
 
