@@ -224,6 +224,7 @@ impl Ingress {
                 }
             }
         }
+        self.fragments.expire(self.clock, &mut self.counters);
     }
 
     /// Gives up incomplete datagrams whose time is over at `now`. To be called where no frames come.

@@ -98,6 +98,18 @@ impl Cut {
     }
 }
 
+/// A datagram of 108 bytes, cut by hand.
+fn plain() -> Cut {
+    Cut {
+        v6: false,
+        tagged: false,
+        options: false,
+        id: 1,
+        payload: vec![7; 100],
+        at: vec![],
+    }
+}
+
 fn any_cut() -> impl Strategy<Value = Cut> {
     let flags = (any::<bool>(), any::<bool>(), any::<bool>());
     let payload = prop::collection::vec(any::<u8>(), 16..2000);
@@ -248,14 +260,7 @@ fn edited(packet: &super::Packet, came: &[u8], edit: &Edit) -> Vec<u8> {
 /// Where the datagram itself comes in a tunnel, its frames wait as well, but it stays what it is.
 #[test]
 fn in_tunnels_frames_wait_and_stay_what_they_are() {
-    let cut = Cut {
-        v6: false,
-        tagged: false,
-        options: false,
-        id: 1,
-        payload: vec![7; 100],
-        at: vec![],
-    };
+    let cut = plain();
     let [whole] = &cut.frames()[..] else { panic!() };
     let ends = [address(false, 8), address(false, 9)].concat();
     let mut bench = holding();
@@ -279,14 +284,7 @@ fn in_tunnels_frames_wait_and_stay_what_they_are() {
 /// Fragments of what is given up, of what contradicts itself, and what was there already, have waited for nothing.
 #[test]
 fn what_waits_for_nothing_is_counted() {
-    let cut = Cut {
-        v6: false,
-        tagged: false,
-        options: false,
-        id: 1,
-        payload: vec![7; 100],
-        at: vec![],
-    };
+    let cut = plain();
     let piece = |byte: u8, units: usize| cut.frame(&[byte; 16], units, true);
     let mut bench = holding();
     let absorbed = Err("absorbed");
@@ -313,7 +311,12 @@ fn what_waits_for_nothing_is_counted() {
         absorbed
     );
     assert_eq!(bench.ingress.held_frames(), 1);
-    bench.ingress.give_up_fragments();
+    // Time passes with other packets, too.
+    let later = OneFrame {
+        timestamp: 2000,
+        ..one(&ethernet(0x0806, &[0; 28]))
+    };
+    assert_eq!(bench.frame(later).map(|_| ()), Err("not_ip"));
     assert_eq!(
         (
             bench.ingress.held_frames(),
