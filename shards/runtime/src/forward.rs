@@ -127,31 +127,30 @@ impl WireCounters {
                 self.dropped_refused += 1 + parsed.waited.count(refused.frame);
             }
         }
-        self.bypassed += u64::from(pass.count_ones());
+        self.bypassed += with_waited(parsed, pass);
         pass
     }
 
     /// What is left of `pass`, frames without a packet, where raw monitors dropped those in `dropped`.
     pub(crate) fn revoke(&mut self, parsed: &Parsed, pass: u64, dropped: u64) -> u64 {
-        let revoked = pass & dropped;
-        self.bypassed -= u64::from(revoked.count_ones());
-        self.dropped_verdict += with_waited(parsed, revoked);
+        let revoked = with_waited(parsed, pass & dropped);
+        self.bypassed -= revoked;
+        self.dropped_verdict += revoked;
         pass & !dropped
     }
 
     /// The frames of packets that pass: packet `i` does not where bit `i` of `dropped` is set.
     pub(crate) fn judge_packets(&mut self, parsed: &Parsed, dropped: u64) -> u64 {
-        let frames = (0..)
-            .zip(&parsed.packets)
-            .fold([0; 2], |[pass, drop], (i, packet)| {
-                let frame = 1 << packet.buffer.frame();
-                match dropped >> i & 1 {
-                    0 => [pass | frame, drop],
-                    _ => [pass, drop | frame],
-                }
-            });
-        let [pass, drop] = frames;
-        self.dropped_verdict += with_waited(parsed, drop);
+        self.dropped_verdict += u64::from(dropped.count_ones());
+        let mut pass = 0;
+        for (i, packet) in parsed.packets.iter().enumerate() {
+            let frame = packet.buffer.frame();
+            if dropped >> i & 1 == 0 {
+                pass |= 1 << frame;
+            } else if !parsed.waited.is_empty() {
+                self.dropped_verdict += parsed.waited.count(frame);
+            }
+        }
         pass
     }
 
