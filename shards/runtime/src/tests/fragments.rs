@@ -130,6 +130,29 @@ fn what_comes_too_fast_takes_its_fragments_along() {
     }
 }
 
+/// A datagram that is no packet passes with all its fragments, or is dropped with them, by the rules.
+#[test]
+fn fragments_of_what_is_no_packet_pass_by_the_rules() {
+    let sent = Sent { flow: 1, number: 1 };
+    let parts = [part(sent, BAD | SECOND), part(sent, BAD | FIRST)];
+    for passes in [true, false] {
+        let wire = Wire::default();
+        let script = Script::new(&parts, 1).inline(&wire);
+        let mut plan = holding(2, script, Log::default().actor(Duration::ZERO));
+        plan.wires = vec![WireRules {
+            pass_refused: if passes { u32::MAX } else { 0 },
+            ..WireRules::WIRE
+        }];
+        let counters = wire_counters(&run(plan, parts.len()));
+        let (expected, figures) = match passes {
+            true => (parts.map(frame).to_vec(), (2, 0)),
+            false => (vec![], (0, 2)),
+        };
+        assert_eq!(wire.frames(), expected);
+        assert_eq!((counters.bypassed, counters.dropped_refused), figures);
+    }
+}
+
 /// A port that sends nothing on holds nothing back.
 #[test]
 fn captures_hold_nothing() {

@@ -44,11 +44,13 @@ pub(super) const ARP: u32 = 1000;
 /// Added to the flow of a packet: one of the two fragments that it comes in, the second one with its name.
 pub(super) const FIRST: u32 = 1 << 20;
 pub(super) const SECOND: u32 = 1 << 21;
+/// Added to the flow of a fragment: its datagram says that it is TCP, of whose header only a part would be there.
+pub(super) const BAD: u32 = 1 << 22;
 
 /// One of the fragments of the packet that has this name without [`FIRST`] or [`SECOND`].
 fn fragment(name: Sent) -> Vec<u8> {
     let sent = Sent {
-        flow: name.flow & !(FIRST | SECOND),
+        flow: name.flow & !(FIRST | SECOND | BAD),
         ..name
     };
     let mut frame = frame(sent);
@@ -62,6 +64,9 @@ fn fragment(name: Sent) -> Vec<u8> {
     frame[16..18].copy_from_slice(&[0, 28]);
     frame[18..20].copy_from_slice(&sent.number.to_be_bytes()[2..]);
     frame[20..22].copy_from_slice(&field);
+    if name.flow & BAD != 0 {
+        frame[23] = 6;
+    }
     frame
 }
 
