@@ -154,7 +154,7 @@
 //!
 //! With `fragments = "hold"` in `[packets]` they wait until their datagram is complete, and leave together, in the order in which
 //! they came, or not at all. What actors make of the datagram (addresses, ports, payload of the same length) is in all
-//! of them: a NAT needs it. It costs two copies of each fragment, and time: the receiver gets none before the last has come. What is
+//! of them: a NAT needs it. It costs some copies of each fragment, and time: the receiver gets none before the last has come. What is
 //! not complete after `fragment_timeout_s`, finds no room among `fragments_max`, or contradicts itself is dropped and
 //! counted (`mosaic_wire_dropped_frames_total{reason="fragments"}`), and so is a fragment that says nothing new;
 //! `mosaic_held_frames` says how many wait. Within tunnels fragments wait, too, but cannot be changed; fragments of datagrams that came
