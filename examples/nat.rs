@@ -215,13 +215,11 @@ impl Actor for Nat {
             self.tally.untranslatable += 1;
             return Verdict::Drop;
         }
-        match self.translate(flow, server) {
-            Ok(given) => *public = given,
-            Err(_) => {
-                self.tally.untranslatable += 1;
-                return Verdict::Drop;
-            }
-        }
+        let Ok(given) = self.translate(flow, server) else {
+            self.tally.untranslatable += 1;
+            return Verdict::Drop;
+        };
+        *public = given;
         if public.is_none() {
             // The next packet asks again.
             self.tally.no_port += 1;
@@ -265,7 +263,7 @@ impl Nat {
         server: Endpoint,
     ) -> Result<Public, TranslateError> {
         for _ in 0..self.free.len() {
-            let Some(public) = self.free.pop_front() else {
+            let Some(public) = self.free.front().copied() else {
                 break;
             };
             let translation = Translation {
@@ -273,18 +271,14 @@ impl Nat {
                 ..Translation::default()
             };
             // The cheap question comes first.
-            let translated = if flow.shard_of(public, server) == Some(self.shard) {
-                flow.translate(translation)
-            } else {
-                Err(TranslateError::Taken)
-            };
-            if translated.is_ok() {
-                return Ok(Some(public));
+            if flow.shard_of(public, server) == Some(self.shard) {
+                match flow.translate(translation) {
+                    Ok(()) => return Ok(self.free.pop_front()),
+                    Err(error @ TranslateError::Fragmented) => return Err(error),
+                    Err(_) => {}
+                }
             }
-            self.free.push_back(public);
-            if let Err(error @ TranslateError::Fragmented) = translated {
-                return Err(error);
-            }
+            self.free.rotate_left(1);
         }
         Ok(None)
     }

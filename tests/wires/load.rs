@@ -215,6 +215,16 @@ pub(crate) fn ping(lab: &Lab, address: &str, count: u32) {
     assert!(report.contains(&expected), "{report}");
 }
 
+/// A server in Python, in `end`, which prints "ready" once it is; what it prints stands in `server.out`.
+pub(crate) fn python_server(lab: &Lab, end: &Namespace, script: &str) -> Background {
+    let server = end.start(&["python3", "-c", script], lab.folder(), "server");
+    eventually("a server", || {
+        let said = fs::read_to_string(lab.path("server.out")).unwrap();
+        said.contains("ready").then_some(())
+    });
+    server
+}
+
 /// Waits until somebody in `namespace` listens on the TCP port.
 fn wait_for_port(namespace: &Namespace, port: u16) {
     let wanted = format!(":{port:04X}");

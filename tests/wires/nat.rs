@@ -5,7 +5,7 @@ use std::fs;
 
 use crate::crowd::{Crowd, nothing_waits, requests};
 use crate::lab::{A4, B4, B6, Device, Lab};
-use crate::load::{Web, iperf, iperf_server, ping};
+use crate::load::{Web, iperf, iperf_server, ping, python_server};
 use crate::mosaic::Mosaic;
 use crate::namespace::{Namespace, eventually};
 use crate::printed::figure;
@@ -93,13 +93,7 @@ fn what_cannot_be_translated_does_not_pass() {
     lab.a.ip(&format!("address add {PUBLIC}/32 dev a0"));
     let server = "import socket\nserver = socket.create_server((\"\", 7777))\nprint(\"ready\", flush=True)\n\
                   while True: server.accept()";
-    let _server = lab
-        .a
-        .start(&["python3", "-c", server], lab.folder(), "server");
-    eventually("a server", || {
-        let said = fs::read_to_string(lab.path("server.out")).unwrap();
-        said.contains("ready").then_some(())
-    });
+    let _server = python_server(&lab, &lab.a, server);
     let nat = start(&lab, Device::Veth, &[], "");
     // An echo has an identifier to translate; a protocol without ports has nothing.
     ping(&lab, B4, 3);
@@ -210,11 +204,7 @@ fn errors_come_back_to_who_is_behind_the_address() {
                   \x20 while part := peer.recv(65536): sum.update(part)\n\
                   \x20 peer.sendall(sum.digest())\n\
                   \x20 peer.close()\n";
-    let _server = far.start(&["python3", "-c", server], lab.folder(), "server");
-    eventually("a server", || {
-        let said = fs::read_to_string(lab.path("server.out")).unwrap();
-        said.contains("ready").then_some(())
-    });
+    let _server = python_server(&lab, &far, server);
     // IP_MTU_DISCOVER, IP_PMTUDISC_DO: nothing may be fragmented. IP_MTU says what was found out.
     let client = format!(
         "import hashlib, os, socket\n\
@@ -262,11 +252,7 @@ fn echo_datagrams(lab: &Lab) {
                   \x20 data, peer = server.recvfrom(65536)\n\
                   \x20 print(peer[0], flush=True)\n\
                   \x20 server.sendto(data, peer)\n";
-    let _server = lab
-        .b
-        .start(&["python3", "-c", server], lab.folder(), "server");
-    let said = || fs::read_to_string(lab.path("server.out")).unwrap();
-    eventually("a server", || said().contains("ready").then_some(()));
+    let _server = python_server(lab, &lab.b, server);
     let client = format!(
         "import os, random, socket\n\
          for _ in range(10):\n\
@@ -279,7 +265,8 @@ fn echo_datagrams(lab: &Lab) {
          \x20  assert peer.recv(65536) == data\n"
     );
     lab.a.run(&["python3", "-c", &client]);
-    let peers = said().replace("ready\n", "");
+    let said = fs::read_to_string(lab.path("server.out")).unwrap();
+    let peers = said.replace("ready\n", "");
     assert_eq!(peers, format!("{PUBLIC}\n").repeat(100));
 }
 

@@ -139,8 +139,27 @@ impl WireCounters {
         pass & !dropped
     }
 
+    /// What leaves of a burst from `batch`: of the frames without a packet those in `refused`, of the others those whose packets
+    /// do not have their bit in `dropped`. What is to be sent besides is in `extras` afterwards.
+    pub(crate) fn decide<B: Batch>(
+        &mut self,
+        shard: &Shard,
+        parsed: &Parsed,
+        batch: &mut B,
+        (refused, dropped): (u64, u64),
+        extras: &mut Extras,
+    ) -> u64 {
+        let forward = refused | self.judge_packets(parsed, dropped);
+        if shard.has_changes() || !parsed.waited.is_empty() {
+            self.apply(shard, parsed, batch, forward, extras)
+        } else {
+            extras.clear();
+            forward
+        }
+    }
+
     /// The frames of packets that pass: packet `i` does not where bit `i` of `dropped` is set.
-    pub(crate) fn judge_packets(&mut self, parsed: &Parsed, dropped: u64) -> u64 {
+    fn judge_packets(&mut self, parsed: &Parsed, dropped: u64) -> u64 {
         self.dropped_verdict += u64::from(dropped.count_ones());
         let mut pass = 0;
         for (i, packet) in parsed.packets.iter().enumerate() {

@@ -14,7 +14,7 @@ use std::time::Duration;
 use mosaic_engine::flow::Proto;
 use mosaic_engine::flow::rss::Owners;
 use mosaic_engine::wire::{Buffer, Encapsulation, Packet, Parsed};
-use mosaic_port::{Batch, Extras, Port, PortError, Received, Timestamp};
+use mosaic_port::{Batch, Extras, Port, PortError, Received, Sent, Timestamp};
 
 use crate::backoff::Backoff;
 use crate::clock;
@@ -213,14 +213,10 @@ impl<'a, P: Port> Worker<'a, P> {
                     self.local.set_inline(bundle.inline);
                     let dropped = self.local.handle_bundle(&bundle.parsed, &bundle.batch);
                     if bundle.inline {
-                        let parsed = &bundle.parsed;
-                        let wire = &mut self.figures.wire;
-                        bundle.forward = wire.judge_packets(parsed, dropped);
+                        let (parsed, batch) = (&bundle.parsed, &mut bundle.batch);
                         let (shard, extras) = (self.local.shard(), &mut bundle.extras);
-                        if shard.has_changes() || !parsed.waited.is_empty() {
-                            let (batch, forward) = (&mut bundle.batch, bundle.forward);
-                            bundle.forward = wire.apply(shard, parsed, batch, forward, extras);
-                        }
+                        let wire = &mut self.figures.wire;
+                        bundle.forward = wire.decide(shard, parsed, batch, (0, dropped), extras);
                     }
                 }
                 ring.give_back(bundle);
@@ -236,11 +232,7 @@ impl<'a, P: Port> Worker<'a, P> {
             while let Some(mut bundle) = ring.returned() {
                 any = true;
                 if let Some(port) = &mut self.port {
-                    let sent = if bundle.extras.is_empty() {
-                        port.tx_burst(&mut bundle.batch, bundle.forward)
-                    } else {
-                        port.tx_burst_with(&mut bundle.batch, bundle.forward, &bundle.extras)
-                    };
+                    let sent = transmit(port, &mut bundle.batch, bundle.forward, &bundle.extras);
                     self.figures.wire.count_sent(sent);
                 }
                 ring.reuse(bundle);
@@ -296,16 +288,10 @@ impl<'a, P: Port> Worker<'a, P> {
         if inline {
             let parsed = self.local.parsed();
             let wire = &mut self.figures.wire;
-            forward = wire.revoke(parsed, forward, self.local.raw_dropped());
-            forward |= wire.judge_packets(parsed, dropped);
-            let shard = self.local.shard();
-            if shard.has_changes() || !parsed.waited.is_empty() {
-                let (batch, extras) = (&mut self.batch, &mut self.extras);
-                forward = wire.apply(shard, parsed, batch, forward, extras);
-                self.send_with_extras(forward);
-            } else {
-                self.send(forward);
-            }
+            let refused = wire.revoke(parsed, forward, self.local.raw_dropped());
+            let (shard, batch) = (self.local.shard(), &mut self.batch);
+            forward = wire.decide(shard, parsed, batch, (refused, dropped), &mut self.extras);
+            self.send_with_extras(forward);
         } else {
             self.batch.clear();
         }
@@ -327,7 +313,7 @@ impl<'a, P: Port> Worker<'a, P> {
     /// The same with what actors have made.
     fn send_with_extras(&mut self, forward: u64) {
         if let Some(port) = &mut self.port {
-            let sent = port.tx_burst_with(&mut self.batch, forward, &self.extras);
+            let sent = transmit(port, &mut self.batch, forward, &self.extras);
             self.figures.wire.count_sent(sent);
         }
     }
@@ -455,7 +441,7 @@ impl<'a, P: Port> Worker<'a, P> {
                 let extras = &mut self.extras;
                 let forward =
                     wire.judge_unheard(frames, pass, |wire| &mut wire.dropped_overload, extras);
-                wire.count_sent(port.tx_burst_with(&mut bundle.batch, forward, extras));
+                wire.count_sent(transmit(port, &mut bundle.batch, forward, extras));
             }
             ring.reuse(bundle);
         }
@@ -519,6 +505,15 @@ impl<'a, P: Port> Worker<'a, P> {
             cpu_time: now.0 - cpu,
             wall_time: now.1 - wall,
         }
+    }
+}
+
+/// Ends a burst, and sends `extras` with it where there are any.
+fn transmit<P: Port>(port: &mut P, batch: &mut P::Batch, forward: u64, extras: &Extras) -> Sent {
+    if extras.is_empty() {
+        port.tx_burst(batch, forward)
+    } else {
+        port.tx_burst_with(batch, forward, extras)
     }
 }
 

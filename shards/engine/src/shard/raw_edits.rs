@@ -14,7 +14,7 @@ use super::inject::InjectError;
 use super::raw::{Frames, RawPacket};
 use crate::actor::{Host, MonitorId, ShardContext};
 use crate::limits;
-use crate::wire::{Buffer, Encapsulation, LINK_MAX, Layer, Packet, is_tag};
+use crate::wire::{Buffer, Encapsulation, LINK_MAX, Layer, Packet, type_at};
 
 /// Which way a frame goes that a callback sends which knows no flow.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -158,10 +158,7 @@ impl RawHand<'_> {
 
 /// The Ethernet header of a frame, with tags, if IP or ARP is right behind it.
 fn ethernet_header(frame: &[u8]) -> Option<ArrayVec<u8, LINK_MAX>> {
-    let mut at = 12;
-    while frame.get(at..at + 2).is_some_and(is_tag) {
-        at += 4;
-    }
+    let at = type_at(frame);
     let kind = frame.get(at..at + 2)?;
     let is_plain = matches!(kind, [0x08, 0x00 | 0x06] | [0x86, 0xdd]);
     let header = frame.get(..at + 2).filter(|_| is_plain)?;

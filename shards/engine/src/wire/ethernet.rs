@@ -1,5 +1,7 @@
 //! Ethernet II, IEEE 802.3 and what an `EtherType` names.
 
+use mosaic_port::LinkType;
+
 use super::reason::Reason;
 use super::walk::{Next, Walk};
 use super::{shim, vlan};
@@ -37,6 +39,29 @@ pub(super) mod ether_type {
 
 /// Length of two addresses and the type.
 pub(super) const HEADER_LEN: usize = 14;
+
+/// The longest link layer that is plain: Ethernet with four tags.
+pub(crate) const LINK_MAX: usize = 30;
+
+/// Whether `head`, what stands before an IP header, is Ethernet with tags of VLANs at most, or nothing at all.
+pub(crate) fn is_plain(link: LinkType, head: &[u8]) -> bool {
+    if link != LinkType::ETHERNET {
+        return head.is_empty();
+    }
+    let at = type_at(head);
+    let is_ip = matches!(head.get(at..at + 2), Some([0x08, 0x00] | [0x86, 0xdd]));
+    is_ip && head.len() == at + 2 && head.len() <= LINK_MAX
+}
+
+/// Where in an Ethernet frame the type stands of what comes behind the tags of VLANs.
+pub(crate) fn type_at(frame: &[u8]) -> usize {
+    let is_tag = |kind: &[u8]| matches!(kind, [0x81 | 0x91, 0] | [0x88, 0xa8]);
+    let mut at = HEADER_LEN - 2;
+    while frame.get(at..at + 2).is_some_and(is_tag) {
+        at += 4;
+    }
+    at
+}
 
 /// An Ethernet header.
 pub(super) fn parse(walk: &mut Walk<'_, '_>) -> Result<Next, Reason> {

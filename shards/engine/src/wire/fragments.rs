@@ -316,9 +316,15 @@ impl Fragments {
     /// Gives up all datagrams.
     pub(super) fn give_up(&mut self, counters: &mut IngressCounters) {
         while self.oldest != NONE {
-            counters.datagrams_expired += u64::from(!self.datagrams[self.oldest].invalid);
-            self.remove(self.oldest);
+            counters.datagrams_expired += self.give_up_oldest();
         }
+    }
+
+    /// Gives up the oldest datagram; 1, or 0 where it was invalid.
+    fn give_up_oldest(&mut self) -> u64 {
+        let was_valid = !self.datagrams[self.oldest].invalid;
+        self.remove(self.oldest);
+        u64::from(was_valid)
     }
 
     /// Lets a frame wait for its datagram.
@@ -379,8 +385,7 @@ impl Fragments {
             if datagram.since.saturating_add_nanos(self.timeout_ns) >= clock {
                 return;
             }
-            counters.datagrams_expired += u64::from(!datagram.invalid);
-            self.remove(self.oldest);
+            counters.datagrams_expired += self.give_up_oldest();
         }
     }
 
@@ -390,8 +395,7 @@ impl Fragments {
             if self.oldest == NONE {
                 return Err(Reason::FragmentBound);
             }
-            counters.datagrams_evicted += u64::from(!self.datagrams[self.oldest].invalid);
-            self.remove(self.oldest);
+            counters.datagrams_evicted += self.give_up_oldest();
         }
         Ok(())
     }

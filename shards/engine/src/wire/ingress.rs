@@ -10,9 +10,9 @@ use super::packet::{Buffer, Packet};
 use super::reason::Reason;
 use super::transport::{self, Checks, Origin};
 use super::view::View;
-use super::waited::{Waited, is_plain};
+use super::waited::Waited;
 use super::walk::{Layers, Next, Walk};
-use super::{Encapsulation, domain, fast};
+use super::{Encapsulation, domain, fast, is_plain};
 use crate::counters::{Drops, IngressCounters};
 use crate::event::Filter;
 

@@ -48,6 +48,7 @@ pub use checksum::finish_checksum;
 pub(crate) use checksum::{checksum_of, finish_copy};
 pub(crate) use checksum::{fold as fold_sum, sum as checksum_sum};
 pub use encapsulation::{Encapsulation, LAYERS_MAX, Layer};
+pub(crate) use ethernet::{LINK_MAX, is_plain, type_at};
 pub use ingress::{
     Checksums, FragmentPolicy, Ingress, KeyDomain, PacketFilter, Parsed, Refused, WireConfig,
 };
@@ -55,5 +56,4 @@ pub use packet::{Buffer, Packet, TcpFlags, Transport};
 pub(crate) use quote::Quote;
 pub(crate) use sums::Sums;
 pub(crate) use transport::changes_key;
-pub(crate) use waited::{LINK_MAX, is_plain, is_tag};
 pub use waited::{Part as WaitedPart, Waited};

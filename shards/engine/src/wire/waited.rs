@@ -3,31 +3,8 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use mosaic_port::LinkType;
-
 use super::packet::Packet;
 use super::sums::Sums;
-
-/// The longest link layer that fragments which can be changed have: Ethernet with four tags.
-pub(crate) const LINK_MAX: usize = 30;
-
-/// Whether `head`, what stands before an IP header, is Ethernet with tags of VLANs at most, or nothing at all.
-pub(crate) fn is_plain(link: LinkType, head: &[u8]) -> bool {
-    if link != LinkType::ETHERNET {
-        return head.is_empty();
-    }
-    let mut at = 12;
-    while head.get(at..at + 2).is_some_and(is_tag) {
-        at += 4;
-    }
-    let is_ip = matches!(head.get(at..at + 2), Some([0x08, 0x00] | [0x86, 0xdd]));
-    is_ip && head.len() == at + 2 && head.len() <= LINK_MAX
-}
-
-/// Whether an Ethernet type is that of a VLAN tag.
-pub(crate) fn is_tag(kind: &[u8]) -> bool {
-    matches!(kind, [0x81 | 0x91, 0] | [0x88, 0xa8])
-}
 
 /// Where a fragment stands in its frame, and in its datagram.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
